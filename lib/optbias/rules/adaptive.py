@@ -1,0 +1,80 @@
+"""Rules that scale each coordinate by the size of its own past gradients: AdaGrad, RMSProp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from optbias import _checks
+from optbias.norms import ratio
+from optbias.rules import base
+from optbias.rules.base import Number, Rate, Rule, State, at_step
+
+
+@dataclass(frozen=True)
+class AdaGrad(Rule):
+    r"""AdaGrad: :math:`s \leftarrow s + g^2,\; \theta \leftarrow \theta - \eta\, g / (\sqrt{s} + \epsilon)`.
+
+    With ``eps_inside=True`` the denominator is :math:`\sqrt{s + \epsilon}`. The defaults are
+    those of ``torch.optim.Adagrad``. Source: Duchi, Hazan & Singer (2011).
+    """
+
+    lr: Rate = 1e-2
+    eps: Number = 1e-10
+    eps_inside: bool = False
+
+    moments = ("s",)
+
+    def __post_init__(self) -> None:
+        base.check_rate(self.lr)
+        base.check_nonnegative(eps=self.eps)
+        _checks.flag("eps_inside", self.eps_inside)
+
+    def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
+        t = state["t"] + 1
+        s = state["s"] + grad**2
+        step = preconditioned(grad, s, self.eps, self.eps_inside)
+        return theta - at_step(self.lr, t) * step, {"t": t, "s": s}
+
+
+@dataclass(frozen=True)
+class RMSProp(Rule):
+    r"""RMSProp: :math:`v \leftarrow \rho v + (1-\rho) g^2,\; \theta \leftarrow \theta - \eta\, g/(\sqrt{v} + \epsilon)`.
+
+    With ``eps_inside=True`` the denominator is :math:`\sqrt{v + \epsilon}`; with
+    ``bias_correction=True`` it uses :math:`v / (1 - \rho^t)`. The defaults are those of
+    ``torch.optim.RMSprop``, whose ``alpha`` is :math:`\rho` and which does not correct the bias.
+    Source: Tieleman & Hinton (2012).
+    """
+
+    lr: Rate = 1e-2
+    rho: Number = 0.99
+    eps: Number = 1e-8
+    eps_inside: bool = False
+    bias_correction: bool = False
+
+    moments = ("v",)
+
+    def __post_init__(self) -> None:
+        base.check_rate(self.lr)
+        base.check_decay(rho=self.rho)
+        base.check_nonnegative(eps=self.eps)
+        _checks.flag("eps_inside", self.eps_inside)
+        _checks.flag("bias_correction", self.bias_correction)
+
+    def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
+        t = state["t"] + 1
+        v = self.rho * state["v"] + (1 - self.rho) * grad**2
+        v_hat = v / (1 - self.rho**t) if self.bias_correction else v
+        step = preconditioned(grad, v_hat, self.eps, self.eps_inside)
+        return theta - at_step(self.lr, t) * step, {"t": t, "v": v}
+
+
+def preconditioned(m: Tensor, v: Tensor, eps: Number, eps_inside: bool) -> Tensor:
+    """``m / (sqrt(v) + eps)``, or ``m / sqrt(v + eps)`` with ``eps_inside``; ``0 / 0`` is 0."""
+    denominator = torch.sqrt(v + eps) if eps_inside else torch.sqrt(v) + eps
+    if isinstance(eps, (int, float)) and eps > 0:
+        return m / denominator
+    return ratio(m, denominator)

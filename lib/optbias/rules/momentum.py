@@ -1,0 +1,94 @@
+"""Gradient descent, with and without momentum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from optbias import _checks
+from optbias.rules import base
+from optbias.rules.base import Number, Rate, Rule, State, at_step
+
+
+@dataclass(frozen=True)
+class GradientDescent(Rule):
+    r"""Gradient descent: :math:`\theta \leftarrow \theta - \eta g`.
+
+    ``weight_decay`` :math:`\lambda` is the coupled L2 term, :math:`g \leftarrow g + \lambda\theta`,
+    as in ``torch.optim.SGD``; with ``decoupled=True`` the decay
+    :math:`\theta \leftarrow (1 - \eta\lambda)\theta` stands beside the gradient step instead (the
+    same thing here, and not the same with momentum).
+    """
+
+    lr: Rate = 1e-3
+    weight_decay: Number = 0.0
+    decoupled: bool = False
+
+    def __post_init__(self) -> None:
+        base.check_rate(self.lr)
+        base.check_nonnegative(weight_decay=self.weight_decay)
+        _checks.flag("decoupled", self.decoupled)
+
+    def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
+        t = state["t"] + 1
+        lr = at_step(self.lr, t)
+        theta, grad = decayed(theta, grad, lr, self.weight_decay, self.decoupled)
+        return theta - lr * grad, {"t": t}
+
+
+@dataclass(frozen=True)
+class Momentum(Rule):
+    r"""Gradient descent with momentum, in the two forms that the field uses.
+
+    ``form="ema"``: :math:`m \leftarrow \beta m + (1-\beta) g`, a moving average of the gradients;
+    ``form="heavy_ball"`` (Polyak): :math:`m \leftarrow \beta m + g`, their discounted sum. Both
+    step :math:`\theta \leftarrow \theta - \eta m`. The EMA form at rate :math:`\eta` *is* the heavy
+    ball at rate :math:`\eta(1-\beta)`, and ``torch.optim.SGD(momentum=beta)`` is the heavy ball.
+    With ``nesterov=True`` the step uses the average as it would be after one more gradient like
+    this one. ``bias_correction`` (EMA only) divides m by :math:`1 - \beta^t`. ``weight_decay`` and
+    ``decoupled`` as in :class:`GradientDescent`.
+    """
+
+    lr: Rate = 1e-3
+    beta: Number = 0.9
+    form: str = "ema"
+    nesterov: bool = False
+    bias_correction: bool = False
+    weight_decay: Number = 0.0
+    decoupled: bool = False
+
+    moments = ("m",)
+
+    def __post_init__(self) -> None:
+        base.check_rate(self.lr)
+        base.check_decay(beta=self.beta)
+        _checks.one_of("form", self.form, ("ema", "heavy_ball"))
+        _checks.flag("nesterov", self.nesterov)
+        _checks.flag("bias_correction", self.bias_correction)
+        if self.bias_correction and (self.form != "ema" or self.nesterov):
+            raise ValueError("bias_correction=True needs form='ema' and nesterov=False: only an average has this bias")
+        base.check_nonnegative(weight_decay=self.weight_decay)
+        _checks.flag("decoupled", self.decoupled)
+
+    def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
+        t = state["t"] + 1
+        lr = at_step(self.lr, t)
+        theta, grad = decayed(theta, grad, lr, self.weight_decay, self.decoupled)
+        fresh = (1 - self.beta) * grad if self.form == "ema" else grad
+        m = self.beta * state["m"] + fresh
+        step = self.beta * m + fresh if self.nesterov else m
+        if self.bias_correction:
+            step = step / (1 - self.beta**t)
+        return theta - lr * step, {"t": t, "m": m}
+
+
+def decayed(
+    theta: Tensor, grad: Tensor, lr: Number, weight_decay: Number, decoupled: bool
+) -> tuple[Tensor, Tensor]:
+    """Weight decay before a step: on ``theta`` (decoupled) or, as an L2 term, on the gradient."""
+    if isinstance(weight_decay, (int, float)) and weight_decay == 0:
+        return theta, grad
+    if decoupled:
+        return (1 - lr * weight_decay) * theta, grad
+    return theta, grad + weight_decay * theta

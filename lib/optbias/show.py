@@ -1,0 +1,17 @@
+"""Show the library's own code in a page, so that text and code cannot drift apart."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any
+
+
+def source(thing: Any) -> Any:
+    """The source of a function, method or class of the library, highlighted in a notebook.
+
+    In a page: ``source(Adam.equations)`` as the last line of a cell.
+    """
+    from IPython.display import Code
+
+    return Code(data=textwrap.dedent(inspect.getsource(thing)), language="python")
