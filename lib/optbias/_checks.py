@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
-
-Number = float | Tensor
-Schedule = Callable[[int], Number]
 
 
 def number(
     name: str,
     value: Any,
     *,
-    low: float = float("-inf"),
-    high: float = float("inf"),
-    open_high: bool = False,
+    low: float = -math.inf,
+    high: float = math.inf,
     open_low: bool = False,
+    open_high: bool = False,
 ) -> None:
-    """Require ``value`` to be a real number, or a tensor of them, inside an interval.
+    """Require ``value`` to be a finite real number, or a tensor of them, inside an interval.
 
-    Raises TypeError for anything else (strings, booleans, integer tensors are allowed numbers
-    only if real) and ValueError for NaN or a number outside ``[low, high]``; ``open_low`` and
-    ``open_high`` exclude the ends.
+    ``open_low`` and ``open_high`` exclude the ends (infinite ends are always excluded). Raises
+    TypeError for anything but a real number or a real tensor (a boolean or a string is neither) and
+    ValueError for NaN, for an infinity, or for a number outside the interval.
     """
-    left, right = "(" if open_low else "[", ")" if open_high else "]"
-    allowed = f"a number in {left}{low:g}, {high:g}{right}"
+    open_low, open_high = open_low or math.isinf(low), open_high or math.isinf(high)
+    allowed = f"a number in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
     if isinstance(value, Tensor):
         if value.dtype == torch.bool or value.is_complex():
-            raise TypeError(f"{name} must be {allowed}, or a real tensor of them; got {value.dtype}")
-        smallest, largest = (value.min().item(), value.max().item()) if value.numel() else (low, high)
-    elif isinstance(value, bool) or not hasattr(value, "__float__") or isinstance(value, str):
-        raise TypeError(f"{name} must be {allowed}, or a tensor of them; got {value!r}")
-    else:
+            raise TypeError(f"{name} must be {allowed}, or a real tensor of them; got a tensor of {value.dtype}")
+        if value.numel() == 0:
+            raise ValueError(f"{name} must be {allowed}, or a tensor of them; got an empty tensor")
+        smallest, largest = value.min().item(), value.max().item()
+        shown = f"a tensor with values in [{smallest:g}, {largest:g}]"
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
         smallest = largest = float(value)
-    too_low = smallest < low or (open_low and smallest <= low)
-    too_high = largest > high or (open_high and largest >= high)
-    # NaN compares false with everything, so it is asked for by name.
-    if too_low or too_high or smallest != smallest or largest != largest:
-        shown = value if not isinstance(value, Tensor) else f"a tensor with values in [{smallest:g}, {largest:g}]"
+        shown = str(value)
+    else:
+        raise TypeError(f"{name} must be {allowed}, or a tensor of them; got {value!r}")
+    # Written so that NaN, which compares false with everything, is refused.
+    above = smallest > low if open_low else smallest >= low
+    below = largest < high if open_high else largest <= high
+    if not (above and below):
         raise ValueError(f"{name} must be {allowed}; got {shown}")
 
 
-def one_of(name: str, value: Any, allowed: Any) -> None:
+def one_of(name: str, value: Any, allowed: Iterable[Any]) -> None:
     """Require ``value`` to be one of ``allowed``; the ValueError lists them."""
-    if value not in tuple(allowed):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}; got {value!r}")
+    choices = tuple(allowed)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
 
 
 def flag(name: str, value: Any) -> None:

@@ -69,125 +69,128 @@ def claim(
     decreasing: bool = False,
     kind: str = "measured",
     source: str = "",
-) -> Claim:
-    """Check that ``measured`` is as ``statement`` says; show it and add it to the ledger.
+) -> None:
+    """Check that ``measured`` is as ``statement`` says; show it and add it to the :func:`ledger`.
 
-    ``measured``: a number, a boolean, or an array of numbers (numpy, torch, list) of which every
-    entry must satisfy the condition. Exactly the conditions that are given are checked:
+    ``measured``: a number, a boolean, or an array of numbers or booleans (numpy, torch, list) of
+    which every entry must satisfy the condition. Exactly the conditions that are given are checked:
 
-    ``equals`` with ``tol`` (absolute) and/or ``rtol`` (relative to ``equals``; the larger allowance
-    counts); ``below`` and ``above`` (strict); ``increasing`` or ``decreasing`` (strictly, along a
+    ``equals`` (a number, or an array of the shape of ``measured``) with ``tol`` (absolute) and/or
+    ``rtol`` (relative to ``equals``; the larger allowance counts; without either the two must be
+    the same); ``below`` and ``above`` (strict); ``increasing`` or ``decreasing`` (strictly, along a
     sequence). A boolean must be True and takes no condition. ``kind`` is one of :data:`KINDS`;
     ``source`` names a theorem, paper or equation.
 
-    Raises :class:`ClaimError` if it does not hold (NaN never does), and ValueError for a claim
-    that could not fail: a number without a condition, or an empty array.
+    Raises :class:`ClaimError` if it does not hold (NaN never does), TypeError if ``measured`` is
+    neither numbers nor booleans, and ValueError for a claim that could not fail (a number without a
+    condition, an empty array, an infinite bound) or that could not hold.
     """
     if not isinstance(statement, str) or not statement.strip():
         raise ValueError(f"statement must be a sentence; got {statement!r}")
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
-    conditions = _conditions(equals, tol, rtol, below, above, increasing, decreasing)
-    if isinstance(measured, (bool, np.bool_)) or str(getattr(measured, "dtype", "")) in ("torch.bool", "bool"):
-        if conditions:
-            raise ValueError("a true-or-false claim takes no condition; got " + " and ".join(conditions))
-        truths = np.asarray(measured)
-        if truths.size == 0:
-            raise ValueError("a claim about nothing: measured is empty")
-        holds, shown, allowed = bool(truths.all()), str(bool(truths.all())), "True"
+    values = _as_array("measured", measured)
+    if values.size == 0:
+        raise ValueError("a claim about nothing: measured is empty")
+    condition = _Condition(equals, tol, rtol, below, above, increasing, decreasing)
+    if values.dtype == bool:
+        if condition.parts():
+            raise ValueError(f"a true-or-false claim takes no condition; got {' and '.join(condition.parts())}")
+        holds, allowed, shown = bool(values.all()), "True", str(bool(values.all()))
     else:
-        values = _as_array(measured)
-        if not conditions:
+        if not condition.parts():
             raise ValueError("a claim needs a condition: equals=, below=, above=, increasing= or decreasing=")
-        if values.size == 0:
-            raise ValueError("a claim about nothing: measured is empty")
-        holds = _holds(values, equals, tol, rtol, below, above, increasing, decreasing)
-        shown, allowed = _show(values), " and ".join(conditions)
+        holds, allowed, shown = condition.holds(values), " and ".join(condition.parts()), _show(values)
     if not holds:
-        raise ClaimError(f"claim does not hold: {statement}\n  measured {shown}\n  allowed  {allowed}")
+        exact = "" if values.dtype == bool or values.size > 6 else f" (exactly {values.tolist()})"
+        raise ClaimError(f"claim does not hold: {statement}\n  measured {shown}{exact}\n  allowed  {allowed}")
     record = Claim(statement, shown, allowed, kind, source)
     _ledger.append(record)
     _display(record)
-    return record
 
 
-def _as_array(measured: Any) -> np.ndarray:
-    if hasattr(measured, "detach"):
-        measured = measured.detach().cpu().numpy()
-    elif isinstance(measured, (list, tuple)):
-        measured = [float(x) for x in measured]
-    return np.asarray(measured, dtype=float)
+@dataclass(frozen=True)
+class _Condition:
+    """What a claim allows. Refuses a condition that every number, or none, would satisfy."""
 
+    equals: Any
+    tol: float | None
+    rtol: float | None
+    below: float | None
+    above: float | None
+    increasing: bool
+    decreasing: bool
 
-def _allowance(equals: np.ndarray, tol: float | None, rtol: float | None) -> np.ndarray:
-    return np.maximum(tol or 0.0, (rtol or 0.0) * np.abs(equals))
-
-
-def _conditions(
-    equals: Any,
-    tol: float | None,
-    rtol: float | None,
-    below: float | None,
-    above: float | None,
-    increasing: bool,
-    decreasing: bool,
-) -> list[str]:
-    if (tol is not None or rtol is not None) and equals is None:
-        raise ValueError("tol and rtol go with equals")
-    for name, bound in {"tol": tol, "rtol": rtol, "below": below, "above": above}.items():
-        if bound is not None and (math.isnan(bound) or (math.isinf(bound))):
-            raise ValueError(f"{name} must be a finite number; got {bound}: such a claim could not fail")
-    parts = []
-    if equals is not None:
-        text = _show(_as_array(equals))
-        if tol:
-            text += f" ± {tol:.3g}"
-        if rtol:
-            text += f" ± {100 * rtol:.3g} %"
-        parts.append(text)
-    if above is not None:
-        parts.append(f"> {above:.6g}")
-    if below is not None:
-        parts.append(f"< {below:.6g}")
-    if increasing:
-        parts.append("increasing")
-    if decreasing:
-        parts.append("decreasing")
-    return parts
-
-
-def _holds(
-    values: np.ndarray,
-    equals: Any,
-    tol: float | None,
-    rtol: float | None,
-    below: float | None,
-    above: float | None,
-    increasing: bool,
-    decreasing: bool,
-) -> bool:
-    if np.isnan(values).any():
-        return False
-    checks = []
-    if equals is not None:
-        target = _as_array(equals)
-        # Infinity minus infinity is NaN; equal values need no subtraction.
-        same = values == target
-        with np.errstate(invalid="ignore"):
-            near = np.abs(values - target) <= _allowance(target, tol, rtol)
-        checks.append((same | near).all())
-    if below is not None:
-        checks.append((values < below).all())
-    if above is not None:
-        checks.append((values > above).all())
-    if increasing or decreasing:
-        if values.ndim != 1 or values.size < 2:
-            raise ValueError(f"increasing and decreasing need a sequence of two or more; got shape {values.shape}")
-        steps = np.diff(values)
-        checks.append((steps > 0).all() if increasing else (steps < 0).all())
-        if increasing and decreasing:
+    def __post_init__(self) -> None:
+        if self.equals is None and (self.tol is not None or self.rtol is not None):
+            raise ValueError("tol and rtol go with equals")
+        for name in ("tol", "rtol", "below", "above"):
+            bound = getattr(self, name)
+            if bound is not None and not math.isfinite(bound):
+                raise ValueError(f"{name} must be a finite number; got {bound}: no number or every number would do")
+            if bound is not None and name in ("tol", "rtol") and bound < 0:
+                raise ValueError(f"{name} must be at least 0; got {bound}")
+        if self.below is not None and self.above is not None and self.below <= self.above:
+            raise ValueError(f"nothing is above {self.above} and below {self.below}")
+        if self.increasing and self.decreasing:
             raise ValueError("a sequence cannot be both increasing and decreasing")
-    return bool(np.all(checks))
+
+    def parts(self) -> list[str]:
+        """The conditions in words."""
+        parts = []
+        if self.equals is not None:
+            text = _show(_as_array("equals", self.equals))
+            text += f" ± {self.tol:.3g}" if self.tol else ""
+            text += f" ± {100 * self.rtol:.3g} %" if self.rtol else ""
+            parts.append(text)
+        if self.above is not None:
+            parts.append(f"> {self.above:.6g}")
+        if self.below is not None:
+            parts.append(f"< {self.below:.6g}")
+        if self.increasing:
+            parts.append("increasing")
+        if self.decreasing:
+            parts.append("decreasing")
+        return parts
+
+    def holds(self, values: np.ndarray) -> bool:
+        """Whether every entry of ``values`` satisfies every condition. A NaN satisfies none."""
+        checks = [not np.isnan(values).any()]
+        if self.equals is not None:
+            target = _as_array("equals", self.equals).astype(float)
+            if target.ndim and target.shape != values.shape:
+                raise ValueError(f"equals must be a number or have the shape {values.shape}; got {target.shape}")
+            allowance = np.maximum(self.tol or 0.0, (self.rtol or 0.0) * np.abs(target))
+            # An infinite target allows nothing but itself; infinity minus infinity would be NaN.
+            with np.errstate(invalid="ignore"):
+                near = np.isfinite(target) & (np.abs(values - target) <= allowance)
+            checks.append(((values == target) | near).all())
+        if self.below is not None:
+            checks.append((values < self.below).all())
+        if self.above is not None:
+            checks.append((values > self.above).all())
+        if self.increasing or self.decreasing:
+            if values.ndim != 1 or values.size < 2:
+                raise ValueError(f"increasing and decreasing need a sequence of two or more; got shape {values.shape}")
+            rises = np.diff(values) if self.increasing else -np.diff(values)
+            checks.append((rises > 0).all())
+        return bool(np.all(checks))
+
+
+def _as_array(name: str, values: Any) -> np.ndarray:
+    """``values`` as an array of booleans or of float64 numbers."""
+    if isinstance(values, (list, tuple)):
+        return np.array([_as_array(name, entry) for entry in values]) if len(values) else np.empty(0)
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        # numpy has no bfloat16
+        values = (values.double() if values.is_floating_point() else values).numpy()
+    array = np.asarray(values)
+    if array.dtype == bool:
+        return array
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a number, a boolean, or an array of them; got {values!r}")
+    return array.astype(float)
 
 
 def _show(values: np.ndarray) -> str:

@@ -7,10 +7,12 @@ Lines differ by dash or marker as well as by colour. Alternative texts stand in 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import torch
 from cycler import cycler
 
 INK = "#737b85"
@@ -67,11 +69,13 @@ STYLE: dict[str, Any] = {
 def use_style() -> None:
     """Make :data:`STYLE` the default for the figures that follow (pages call it in their set-up)."""
     mpl.rcParams.update(STYLE)
-    with contextlib.suppress(ImportError, AttributeError):
+    with contextlib.suppress(ImportError):
+        from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        # Keep the transparent background; IPython's default print_figure_kwargs crop the margins only.
-        set_matplotlib_formats("png", bbox_inches="tight", dpi=STYLE["savefig.dpi"])
+        # Outside a notebook the call would start an IPython shell of its own.
+        if get_ipython() is not None:
+            set_matplotlib_formats("png", bbox_inches="tight", dpi=STYLE["savefig.dpi"])
 
 
 @contextlib.contextmanager
@@ -86,8 +90,6 @@ def contours(ax: plt.Axes, loss: Any, xlim: tuple[float, float], ylim: tuple[flo
 
     ``levels`` and the other keywords go to ``Axes.contour``. Returns the contour set.
     """
-    import torch
-
     x = torch.linspace(*xlim, 201, dtype=torch.float64)
     y = torch.linspace(*ylim, 201, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)

@@ -25,27 +25,17 @@ DUAL_OF = {"l1": "linf", "l2": "l2", "linf": "l1", "spectral": "nuclear", "nucle
 NORMS = tuple(DUAL_OF)
 """The names that every function of this module takes."""
 
-_MATRIX_NORMS = ("spectral", "nuclear")
+_VECTOR_ORDER = {"l1": 1, "l2": 2, "linf": torch.inf}
+_MATRIX_ORDER = {"spectral": 2, "nuclear": "nuc"}
 
 Dim = int | tuple[int, ...] | None
-
-
-def _axes(x: Tensor, dim: Dim) -> tuple[int, ...]:
-    if dim is None:
-        return tuple(range(x.ndim))
-    return (dim,) if isinstance(dim, int) else tuple(dim)
 
 
 def _check(x: Tensor, norm: str) -> None:
     _checks.tensor("x", x)
     _checks.one_of("norm", norm, NORMS)
-    if norm in _MATRIX_NORMS and x.ndim < 2:
+    if norm in _MATRIX_ORDER and x.ndim < 2:
         raise ValueError(f"the {norm} norm needs a matrix (two axes or more); got shape {tuple(x.shape)}")
-
-
-def _sum(x: Tensor, dim: Dim) -> Tensor:
-    # x.sum(dim=()) would sum over everything; a 0-d tensor is its own sum.
-    return x if x.ndim == 0 else x.sum(dim=_axes(x, dim))
 
 
 def norm(x: Tensor, name: str, dim: Dim = None) -> Tensor:
@@ -55,18 +45,9 @@ def norm(x: Tensor, name: str, dim: Dim = None) -> Tensor:
     removed. Raises ValueError for an unknown name or a matrix norm of a vector.
     """
     _check(x, name)
-    if name == "spectral":
-        return torch.linalg.matrix_norm(x, ord=2)
-    if name == "nuclear":
-        return torch.linalg.matrix_norm(x, ord="nuc")
-    if x.ndim == 0:
-        return x.abs()
-    axes = _axes(x, dim)
-    if name == "linf":
-        return x.abs().amax(dim=axes)
-    if name == "l1":
-        return x.abs().sum(dim=axes)
-    return x.square().sum(dim=axes).sqrt()
+    if name in _MATRIX_ORDER:
+        return torch.linalg.matrix_norm(x, ord=_MATRIX_ORDER[name])
+    return torch.linalg.vector_norm(x, ord=_VECTOR_ORDER[name], dim=dim)
 
 
 def dual_norm(x: Tensor, name: str, dim: Dim = None) -> Tensor:
@@ -90,7 +71,7 @@ def perturbed_one_norm(g: Tensor, eps: float | Tensor, dim: Dim = None) -> Tenso
     """
     _checks.tensor("g", g)
     _checks.number("eps", eps, low=0.0)
-    return _sum((g.square() + eps).sqrt(), dim)
+    return (g.square() + eps).sqrt().sum(dim=dim)
 
 
 def steepest_direction(g: Tensor, name: str, dim: Dim = None) -> Tensor:
@@ -105,7 +86,9 @@ def steepest_direction(g: Tensor, name: str, dim: Dim = None) -> Tensor:
     if name == "linf":
         return g.sign()
     if name == "l2":
-        return ratio(g, g.square().sum(dim=_axes(g, dim), keepdim=True).sqrt() if g.ndim else g.abs())
+        # Dividing by the largest entry first keeps the squares from under- or overflowing.
+        g = ratio(g, torch.linalg.vector_norm(g, ord=torch.inf, dim=dim, keepdim=True))
+        return ratio(g, torch.linalg.vector_norm(g, dim=dim, keepdim=True))
     if name == "l1":
         return _largest_coordinate(g, dim)
     u, s, vh = torch.linalg.svd(g, full_matrices=False)
@@ -122,19 +105,20 @@ def steepest_direction(g: Tensor, name: str, dim: Dim = None) -> Tensor:
 def _largest_coordinate(g: Tensor, dim: Dim) -> Tensor:
     if g.ndim == 0:
         return g.sign()
-    axes = sorted(a % g.ndim for a in _axes(g, dim))
-    others = [a for a in range(g.ndim) if a not in axes]
-    flat = g.permute(*others, *axes).reshape(*[g.shape[a] for a in others], -1)
+    axes = tuple(range(g.ndim)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    last = tuple(range(-len(axes), 0))
+    moved = g.movedim(axes, last)
+    flat = moved.flatten(-len(axes))
     index = flat.abs().argmax(dim=-1, keepdim=True)
     picked = torch.zeros_like(flat).scatter(-1, index, flat.gather(-1, index).sign())
-    back = picked.reshape([g.shape[a] for a in others] + [g.shape[a] for a in axes])
-    return back.permute(*torch.tensor(others + axes).argsort().tolist())
+    return picked.reshape(moved.shape).movedim(last, axes)
 
 
 def lmo(g: Tensor, radius: float | Tensor, norm: str, dim: Dim = None) -> Tensor:
     """Linear minimisation oracle: an ``s`` with ``|s| <= radius`` that minimises ``<g, s>``.
 
-    Its value is ``-radius * dual_norm(g, norm)``. Raises ValueError unless ``radius > 0``.
+    Its value is ``-radius * dual_norm(g, norm)``. Shape of ``g``, with which a tensor ``radius`` must
+    broadcast; ``dim`` as in :func:`norm`. Raises ValueError unless ``radius > 0``.
     """
     _checks.number("radius", radius, low=0.0, open_low=True)
     return -radius * steepest_direction(g, norm, dim)
@@ -145,7 +129,8 @@ def kkt_gap(
 ) -> Tensor:
     """How far ``theta`` is from a KKT point of ``min L`` over the ball ``norm(theta) <= radius``.
 
-    ``dual_norm(grad) + <theta, grad> / radius``. It is never negative inside the ball, and 0 there
+    ``dual_norm(grad) + <theta, grad> / radius``, with the axes ``dim`` (as in :func:`norm`) summed
+    away; a tensor ``radius`` must broadcast with that. It is never negative inside the ball, and 0 there
     exactly at the KKT points; it equals the Frank-Wolfe gap divided by ``radius``. With
     ``relative=True`` it is divided by ``dual_norm(grad)`` (0 where the gradient is 0), so that 1
     says that nothing is aligned and 0 that ``theta`` is a KKT point. Outside the ball it may be
@@ -157,12 +142,11 @@ def kkt_gap(
     if theta.shape != grad.shape:
         raise ValueError(f"theta and grad must have one shape; got {tuple(theta.shape)} and {tuple(grad.shape)}")
     size = dual_norm(grad, norm, dim)
-    inner = _sum(theta * grad, (-2, -1) if norm in _MATRIX_NORMS else dim)
+    inner = (theta * grad).sum(dim=(-2, -1) if norm in _MATRIX_ORDER else dim)
     gap = size + inner / radius
     return ratio(gap, size) if relative else gap
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """``numerator / denominator`` with ``0 / 0 = 0``, the course's convention for ``eps = 0``."""
-    quotient = numerator / denominator
-    return torch.where(numerator == 0, torch.zeros_like(quotient), quotient)
+    return torch.where((numerator == 0) & (denominator == 0), 0.0, numerator / denominator)

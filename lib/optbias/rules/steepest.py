@@ -21,7 +21,7 @@ class NormalizedSteepestDescent(Rule):
               \Delta \in \arg\max_{\|\Delta\| \le 1} \langle g, \Delta\rangle
 
     ``norm``: ``"linf"`` (sign descent), ``"l2"`` (normalised gradient), ``"l1"`` (one coordinate),
-    ``"spectral"`` (on the last two axes). ``dim`` says over which axes a vector norm is taken;
+    ``"spectral"``, ``"nuclear"`` (on the last two axes). ``dim`` says over which axes a vector norm is taken;
     None takes the whole tensor, -1 treats leading axes as a batch. With :math:`\lambda > 0` this is
     Frank-Wolfe on the ball of radius :math:`1/\lambda` with steps :math:`\lambda\eta`.
     Source: Xie & Li, arXiv 2404.04454.
@@ -34,7 +34,7 @@ class NormalizedSteepestDescent(Rule):
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
-        _checks.one_of("norm", self.norm, ("l1", "l2", "linf", "spectral"))
+        _checks.one_of("norm", self.norm, norms.NORMS)
         base.check_nonnegative(weight_decay=self.weight_decay)
 
     @property

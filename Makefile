@@ -1,0 +1,49 @@
+# Two commands do everything: `make book` and `make test`. Both first make .venv if it is missing or out of date.
+# `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help env book page test check notebooks bench serve lock clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+env: ## set up .venv: the pinned packages and the library
+	@$(PYTHON) book/_tools/environment.py $(VENV)
+
+book: env ## build the website into _build/html
+	@$(RUN) book/_tools/notebooks.py
+	@$(RUN) book/_tools/build.py
+
+page: env ## preview one page: make page PAGE=adam
+	@$(RUN) book/_tools/build.py --page $(or $(PAGE),$(error say which page: make page PAGE=adam))
+
+notebooks: env ## derive the .ipynb of every page
+	@$(RUN) book/_tools/notebooks.py
+
+test: book ## every test, on the book just built
+	@$(RUN) -m pytest -n auto --dist loadgroup
+
+check: env ## lint, types, docstrings and the fast tests, for daily use
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@$(RUN) -m interrogate -q
+	@$(RUN) -m pytest -q -n auto --dist loadgroup -m "not slow and not browser"
+
+bench: env ## benchmarks, as ratios
+	@$(RUN) -m benchmarks
+
+serve: book ## show the built book on http://127.0.0.1:8000 (PORT=... for another port)
+	@echo "http://127.0.0.1:$(PORT)  (Ctrl-C ends it)"
+	@$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+lock: env ## write the complete list of what .venv holds below the direct dependencies in requirements.txt
+	@$(RUN) book/_tools/lock.py
+
+clean: ## remove what was built (not .venv)
+	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

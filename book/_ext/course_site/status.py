@@ -1,0 +1,225 @@
+"""The directives of the status page: what was executed, with which versions, and every claim.
+
+The records come from the executed notebooks themselves: a claim leaves its record in its cell's
+output (see ``optbias.claims``), the execution leaves its time. The page that shows them is written
+again whenever one of the records changed, also in an incremental build.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
+
+MIME = "application/vnd.optbias.claim+json"
+PACKAGES = (
+    "optbias",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "matplotlib",
+    "ipykernel",
+    "jupyter-book",
+    "Sphinx",
+)
+KINDS = {
+    "measured": "measured here",
+    "theorem": "consequence of a theorem",
+    "reported": "reported by a source, reproduced here",
+}
+
+
+class status_table(nodes.General, nodes.Element):
+    """Stands for a table until every page was read; ``kind`` says which."""
+
+
+class StatusDirective(SphinxDirective):
+    """``claims-ledger``, ``execution-table``, ``versions-table`` and ``build-summary``."""
+
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        _store(self.env, "course_status_pages").setdefault(self.env.docname, True)
+        return [status_table(kind=self.name)]
+
+
+def _store(env: BuildEnvironment, name: str) -> dict:
+    if not hasattr(env, name):
+        setattr(env, name, {})
+    return getattr(env, name)
+
+
+def claims_of(notebook: dict) -> list[dict[str, str]]:
+    """The records of the claims that an executed notebook checked, in order."""
+    return [
+        dict(output["data"][MIME])
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+        for output in cell.get("outputs", [])
+        if MIME in output.get("data", {})
+    ]
+
+
+def collect(app: Sphinx, doctree: nodes.document) -> None:
+    env = app.env
+    path = Path(env.mystnb_config.output_folder) / f"{env.docname}.ipynb"  # type: ignore[attr-defined]
+    runtime = env.nb_metadata.get(env.docname, {}).get("exec_data", {}).get("runtime")  # type: ignore[attr-defined]
+    if runtime is None or not path.is_file():
+        return
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = sum(cell["cell_type"] == "code" for cell in notebook["cells"])
+    if cells:
+        record = {"cells": cells, "seconds": runtime, "claims": claims_of(notebook)}
+        _store(env, "course_records")[env.docname] = record
+
+
+def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    _store(env, "course_records").pop(docname, None)
+    _store(env, "course_status_pages").pop(docname, None)
+
+
+def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEnvironment) -> None:
+    for name in ("course_records", "course_status_pages"):
+        _store(env, name).update({k: v for k, v in _store(other, name).items() if k in docnames})
+
+
+def write_again(app: Sphinx, env: BuildEnvironment) -> list[str]:
+    records = json.dumps([_in_reading_order(env), versions()], sort_keys=True)
+    if getattr(env, "course_status_shown", None) == records:
+        return []
+    env.course_status_shown = records  # type: ignore[attr-defined]
+    return sorted(_store(env, "course_status_pages"))
+
+
+def versions() -> list[tuple[str, str]]:
+    found = [("Python", platform.python_version())]
+    for name in PACKAGES:
+        try:
+            found.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    machine = {"x86_64": "x86-64", "AMD64": "x86-64", "aarch64": "64-bit ARM", "arm64": "64-bit ARM"}
+    system = {"Darwin": "macOS"}.get(platform.system(), platform.system())
+    cores = os.cpu_count()
+    return [*found, ("platform", f"{system} on {machine.get(platform.machine(), platform.machine())}, {cores} CPU cores")]
+
+
+def _in_reading_order(env: BuildEnvironment) -> list[tuple[str, dict]]:
+    records = _store(env, "course_records")
+    order = {name: i for i, name in enumerate(_toctree(env, env.config.root_doc))}
+    return sorted(records.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))
+
+
+def _toctree(env: BuildEnvironment, name: str) -> Iterable[str]:
+    yield name
+    for child in env.toctree_includes.get(name, []):
+        yield from _toctree(env, child)
+
+
+# -- turning records into tables --------------------------------------------------------------------------------------
+
+
+def replace(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    makers = {
+        "claims-ledger": _ledger,
+        "execution-table": _execution,
+        "versions-table": _versions,
+        "build-summary": _summary,
+    }
+    for node in list(doctree.findall(status_table)):
+        node.replace_self(makers[node["kind"]](app, docname))
+
+
+def _summary(app: Sphinx, docname: str) -> list[nodes.Node]:
+    records = _in_reading_order(app.env)
+    seconds = sum(record["seconds"] for _, record in records)
+    claims = sum(len(record["claims"]) for _, record in records)
+    cells = sum(record["cells"] for _, record in records)
+    now = time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time())))
+    text = (
+        f"State of {time.strftime('%d %B %Y', now).lstrip('0')}: {len(records)} pages with {cells} code cells ran from "
+        f"top to bottom without an error, in {seconds:.0f} seconds together, and checked {claims} claims. All of them hold."
+    )
+    return [nodes.paragraph("", text)]
+
+
+def _execution(app: Sphinx, docname: str) -> list[nodes.Node]:
+    rows = [
+        [_page_link(app, docname, name), str(record["cells"]), str(len(record["claims"])), f"{record['seconds']:.1f}"]
+        for name, record in _in_reading_order(app.env)
+    ]
+    return [_table(["Page", "Code cells", "Claims", "Seconds"], rows, [5, 2, 2, 2])]
+
+
+def _versions(app: Sphinx, docname: str) -> list[nodes.Node]:
+    return [_table(["What", "Version"], [list(row) for row in versions()], [1, 2])]
+
+
+def _ledger(app: Sphinx, docname: str) -> list[nodes.Node]:
+    made: list[nodes.Node] = []
+    for name, record in _in_reading_order(app.env):
+        if not record["claims"]:
+            continue
+        heading = nodes.rubric("", "", _page_link(app, docname, name))
+        heading["ids"] = [f"claims-{nodes.make_id(name.rpartition('/')[2])}"]
+        rows = []
+        for claim in record["claims"]:
+            statement = nodes.paragraph("", claim["statement"])
+            note = KINDS.get(claim["kind"], claim["kind"]) + (f"; {claim['source']}" if claim["source"] else "")
+            rows.append(
+                [
+                    [statement, nodes.paragraph("", note, classes=["claim-note"])],
+                    nodes.literal("", claim["measured"]),
+                    nodes.literal("", claim["allowed"]),
+                ]
+            )
+        made += [heading, _table(["Claim", "Measured", "Allowed"], rows, [6, 3, 3])]
+    return made or [nodes.paragraph("", "No page has checked a claim yet.")]
+
+
+def _page_link(app: Sphinx, docname: str, target: str) -> nodes.Node:
+    title = app.env.titles[target].astext() if target in app.env.titles else target
+    uri = app.builder.get_relative_uri(docname, target)
+    return nodes.reference("", title, internal=True, refuri=uri)
+
+
+def _table(head: list[str], rows: list[list], widths: list[int]) -> nodes.table:
+    group = nodes.tgroup(cols=len(head))
+    group += [nodes.colspec(colwidth=width) for width in widths]
+    group += nodes.thead("", _row(head))
+    group += nodes.tbody("", *[_row(row) for row in rows])
+    return nodes.table("", group, classes=["status-table"])
+
+
+def _row(cells: list) -> nodes.row:
+    row = nodes.row()
+    for cell in cells:
+        if isinstance(cell, list):
+            content = cell
+        elif isinstance(cell, nodes.Node):
+            content = [nodes.paragraph("", "", cell)]
+        else:
+            content = [nodes.paragraph("", cell)]
+        row += nodes.entry("", *content)
+    return row
+
+
+def setup(app: Sphinx) -> None:
+    app.add_node(status_table)
+    for name in ("claims-ledger", "execution-table", "versions-table", "build-summary"):
+        app.add_directive(name, StatusDirective)
+    app.connect("doctree-read", collect)
+    app.connect("env-purge-doc", forget)
+    app.connect("env-merge-info", merge)
+    app.connect("env-updated", write_again)
+    app.connect("doctree-resolved", replace)

@@ -1,0 +1,1 @@
+"""Experiments: what the book runs on real data, each with a command line and a recorded result."""
