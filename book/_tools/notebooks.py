@@ -427,6 +427,8 @@ class Translator:
         if re.match(r"^[a-z][a-z0-9+.-]*:", where):
             return f"[{text}]({where})"
         path, _, anchor = where.partition("#")
+        if not anchor and path in self.book.targets:  # [text](label)
+            path, anchor = "", path
         if not path:
             target = self.book.targets.get(anchor)
             page = target.page if target else self.page

@@ -230,15 +230,14 @@ class EscapeLoss(PrescribedLoss):
     On gradients :math:`g_t = r^t` the update tends to R(r) > 1 (:func:`escape_ratio`), so the
     iterates from 1 fall monotonically to :math:`-R/\lambda`. The loss is the one whose derivative at
     the t-th iterate *is* :math:`r^t`: it falls with the iterates, so it is convex, and AdamW with these
-    hyper-parameters follows it exactly. Its only minimiser is ``minimiser`` = -R/lambda (up to the
-    minimiser the construction stops after ``steps`` steps). ``domain`` is the whole line.
+    hyper-parameters follows it exactly for ``steps`` steps (``orbit``, ``(steps + 1, 1)``). Its only
+    minimiser is ``minimiser`` = -R/lambda; ``domain`` is a window for plots.
 
     ``betas``, ``r``, ``lr``, ``weight_decay``, ``bias_correction``: those of the AdamW to mislead
     (epsilon 0). Raises ValueError if R(r) <= 1, or if the nodes come too close for float64.
     """
 
     name = "escape"
-    domain = (-float("inf"), float("inf"))
 
     def __init__(
         self,
@@ -260,4 +259,5 @@ class EscapeLoss(PrescribedLoss):
         nodes = torch.cat([self.orbit[:-1, 0], self.minimiser])
         if not bool((nodes.diff() < 0).all()):
             raise ValueError("the iterates do not fall towards the minimiser; use fewer steps or a smaller lr")
+        self.domain = ((1.25 * float(self.minimiser), 1.25),)
         super().__init__(nodes, torch.cat([slopes, torch.zeros(1, dtype=torch.float64)]), tail=1.0)

@@ -74,7 +74,7 @@ class NetworkLoss:
     def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
         """The parameters by name, as views of the flat vector ``theta``, ``(dim,)``."""
         pieces = theta.split([shape.numel() for shape in self.shapes.values()])
-        return {name: piece.view(shape) for (name, shape), piece in zip(self.shapes.items(), pieces)}
+        return {name: piece.view(shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)}
 
     def outputs(self, theta: Tensor, inputs: Tensor | None = None) -> Tensor:
         """The network's outputs with the parameters ``theta``, ``(dim,)``, on its own or other inputs."""

@@ -74,17 +74,23 @@ class Landscape:
 
     @property
     def domain(self) -> Domain:
-        """A window for plots that holds ``start`` and what is to be seen: one interval per coordinate."""
-        raise NotImplementedError
+        """A window for plots that holds ``start``, ``minimisers`` and what is to be seen: one interval each."""
+        return self._domain()
 
     @property
     def start(self) -> Tensor:
         """A sensible start, ``(dim,)``."""
-        raise NotImplementedError
+        return self._start()
 
     def parameters(self) -> dict[str, Any]:
         """Name and value of each parameter."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+
+    def _domain(self) -> Domain:
+        raise NotImplementedError
+
+    def _start(self) -> Tensor:
+        raise NotImplementedError
 
     def _coordinates(self, theta: Tensor) -> tuple[Tensor, ...]:
         return self._checked(theta).unbind(-1)
@@ -135,9 +141,11 @@ class _Diagonal(Landscape):
         return 0.5 * (self._diagonal.to(theta) * self._checked(theta) ** 2).sum(-1)
 
     def gradient(self, theta: Tensor) -> Tensor:
+        """``c theta``, coordinate by coordinate."""
         return self._diagonal.to(self._checked(theta)) * theta
 
     def hessian(self, theta: Tensor) -> Tensor:
+        """``diag(c)`` at every point."""
         matrix = torch.diag(self._diagonal.to(self._checked(theta)))
         return matrix.expand(*theta.shape, self.dim).clone()
 
@@ -151,12 +159,10 @@ class Bowl(_Diagonal):
     def __post_init__(self) -> None:
         self._set_diagonal(2.0, 2.0)
 
-    @property
-    def domain(self) -> Domain:
+    def _domain(self) -> Domain:
         return ((-1.5, 1.5), (-1.5, 1.5))
 
-    @property
-    def start(self) -> Tensor:
+    def _start(self) -> Tensor:
         return _point(1.0, 1.0)
 
 
@@ -173,12 +179,10 @@ class Ravine(_Diagonal):
         _positive(flat=self.flat, steep=self.steep)
         self._set_diagonal(2.0 * self.flat, 2.0 * self.steep)
 
-    @property
-    def domain(self) -> Domain:
+    def _domain(self) -> Domain:
         return ((-1.5, 1.5), (-1.25, 1.25))
 
-    @property
-    def start(self) -> Tensor:
+    def _start(self) -> Tensor:
         return _point(1.0, 1.0)
 
 
@@ -197,18 +201,18 @@ class Saddle(_Diagonal):
 
     @property
     def minimisers(self) -> Tensor:
+        """None: the loss is not bounded below."""
         return torch.zeros(0, self.dim, dtype=torch.float64)
 
     @property
     def minimum(self) -> float:
+        """``-inf``."""
         return -math.inf
 
-    @property
-    def domain(self) -> Domain:
+    def _domain(self) -> Domain:
         return ((-1.5, 1.5), (-1.5, 1.5))
 
-    @property
-    def start(self) -> Tensor:
+    def _start(self) -> Tensor:
         return _point(1.0, 1e-3)
 
 
@@ -231,21 +235,21 @@ class Plateau(Landscape):
         return r2 / (self.width**2 + r2)
 
     def gradient(self, theta: Tensor) -> Tensor:
+        """``2 width^2 theta / (width^2 + r^2)^2``."""
         depth = self.width**2 + (self._checked(theta) ** 2).sum(-1, keepdim=True)
         return (2.0 * self.width**2) * theta / depth**2
 
     def hessian(self, theta: Tensor) -> Tensor:
+        """``2 width^2 (I / q^2 - 4 theta theta^T / q^3)`` with ``q = width^2 + r^2``."""
         depth = (self.width**2 + (self._checked(theta) ** 2).sum(-1))[..., None, None]
         identity = torch.eye(self.dim, dtype=theta.dtype, device=theta.device)
         outer = theta[..., :, None] * theta[..., None, :]
         return 2.0 * self.width**2 * (identity / depth**2 - 4.0 * outer / depth**3)
 
-    @property
-    def domain(self) -> Domain:
+    def _domain(self) -> Domain:
         return ((-5.0 * self.width, 5.0 * self.width), (-5.0 * self.width, 5.0 * self.width))
 
-    @property
-    def start(self) -> Tensor:
+    def _start(self) -> Tensor:
         return _point(4.0 * self.width, 2.0 * self.width)
 
 
@@ -279,11 +283,13 @@ class Cliff(Landscape):
         return a * x + b * torch.sqrt(x**2 + self.width**2) + 0.5 * self.curvature * y**2 - constant
 
     def gradient(self, theta: Tensor) -> Tensor:
+        """``(a + b x / sqrt(x^2 + width^2), curvature y)``."""
         x, y = self._coordinates(theta)
         a, b = self._slopes
         return torch.stack((a + b * x / torch.sqrt(x**2 + self.width**2), self.curvature * y), -1)
 
     def hessian(self, theta: Tensor) -> Tensor:
+        """``diag(b width^2 / (x^2 + width^2)^(3/2), curvature)``."""
         x, y = self._coordinates(theta)
         xx = self._slopes[1] * self.width**2 * (x**2 + self.width**2) ** -1.5
         return _symmetric(xx, torch.zeros_like(x), torch.full_like(y, self.curvature))
@@ -294,12 +300,10 @@ class Cliff(Landscape):
         x = -self.width * self._slopes[0] / math.sqrt(self.gentle * self.steep)
         return _point(x, 0.0)[None]
 
-    @property
-    def domain(self) -> Domain:
+    def _domain(self) -> Domain:
         return ((min(-6.0, 2.0 * float(self.minimisers[0, 0])), 0.5), (-2.0, 2.0))
 
-    @property
-    def start(self) -> Tensor:
+    def _start(self) -> Tensor:
         return _point(-2.0, 1.5)
 
 
@@ -321,11 +325,13 @@ class Rosenbrock(Landscape):
         return (self.a - x) ** 2 + self.b * (y - x**2) ** 2
 
     def gradient(self, theta: Tensor) -> Tensor:
+        """``(2 (x - a) - 4 b x (y - x^2), 2 b (y - x^2))``."""
         x, y = self._coordinates(theta)
         side = (2.0 * self.b) * torch.addcmul(y, x, x, value=-1.0)
         return torch.stack((torch.addcmul(2.0 * (x - self.a), x, side, value=-2.0), side), -1)
 
     def hessian(self, theta: Tensor) -> Tensor:
+        """``[[2 + 12 b x^2 - 4 b y, -4 b x], [-4 b x, 2 b]]``."""
         x, y = self._coordinates(theta)
         xx = 2.0 + self.b * (12.0 * x**2 - 4.0 * y)
         return _symmetric(xx, -4.0 * self.b * x, torch.full_like(y, 2.0 * self.b))
@@ -335,13 +341,11 @@ class Rosenbrock(Landscape):
         """The one minimiser, ``(a, a^2)``."""
         return _point(self.a, self.a**2)[None]
 
-    @property
-    def domain(self) -> Domain:
+    def _domain(self) -> Domain:
         reach = max(2.0, abs(self.a) + 1.0)
         return ((-reach, reach), (-1.0, max(3.0, self.a**2 + 1.0)))
 
-    @property
-    def start(self) -> Tensor:
+    def _start(self) -> Tensor:
         return _point(-1.2, 1.0)
 
 
@@ -366,11 +370,13 @@ class Bilinear(Landscape):
         return 0.5 * (self.target - self.factor * x * y) ** 2
 
     def gradient(self, theta: Tensor) -> Tensor:
+        """``factor (factor x y - target) (y, x)``."""
         x, y = self._coordinates(theta)
         pull = self.factor * (self.factor * x * y - self.target)
         return pull[..., None] * theta.flip(-1)
 
     def hessian(self, theta: Tensor) -> Tensor:
+        """``[[c^2 y^2, c (2 c x y - target)], [c (2 c x y - target), c^2 x^2]]`` with ``c = factor``."""
         x, y = self._coordinates(theta)
         c = self.factor
         return _symmetric((c * y) ** 2, c * (2.0 * c * x * y - self.target), (c * x) ** 2)
@@ -381,14 +387,12 @@ class Bilinear(Landscape):
         side = math.sqrt(self.target / self.factor)
         return torch.stack((_point(side, side), _point(-side, -side)))
 
-    @property
-    def domain(self) -> Domain:
+    def _domain(self) -> Domain:
         side = math.sqrt(self.target / self.factor) + 0.5
         interval = (-max(1.5, side), max(4.0, side))
         return (interval, interval)
 
-    @property
-    def start(self) -> Tensor:
+    def _start(self) -> Tensor:
         return _point(2.8, 3.5)
 
 
@@ -412,6 +416,7 @@ class Generic(Landscape):
         return log_cosh + 0.5 * (y * z - 1.0) ** 2 + 0.25 * z**2 + torch.sin(x * z) / 3.0 + 0.1 * x**2
 
     def gradient(self, theta: Tensor) -> Tensor:
+        """With ``t = tanh(x + y/2)``, ``w = cos(x z) / 3``, ``r = y z - 1``: ``(t + z w + x/5, t/2 + z r, y r + z/2 + x w)``."""
         x, y, z = self._coordinates(theta)
         tanh, wave, residual = torch.tanh(x + 0.5 * y), torch.cos(x * z) / 3.0, y * z - 1.0
         return torch.stack(
@@ -419,6 +424,7 @@ class Generic(Landscape):
         )
 
     def hessian(self, theta: Tensor) -> Tensor:
+        """The derivative of :meth:`gradient`, entry by entry."""
         x, y, z = self._coordinates(theta)
         bend = 1.0 - torch.tanh(x + 0.5 * y) ** 2
         cos, sin = torch.cos(x * z) / 3.0, torch.sin(x * z) / 3.0
@@ -434,14 +440,13 @@ class Generic(Landscape):
 
     @property
     def minimum(self) -> float:
+        """Not known in closed form: raises ValueError."""
         raise ValueError("the minimum of the landscape 'generic' has no closed form")
 
-    @property
-    def domain(self) -> Domain:
+    def _domain(self) -> Domain:
         return ((-2.0, 2.0), (-2.5, 2.5), (-2.0, 2.0))
 
-    @property
-    def start(self) -> Tensor:
+    def _start(self) -> Tensor:
         return _point(1.5, 2.0, 1.5)
 
 
@@ -489,9 +494,11 @@ class Quadratic(Landscape):
         return 0.5 * ((away @ self.H.to(theta)) * away).sum(-1)
 
     def gradient(self, theta: Tensor) -> Tensor:
+        """``H (theta - centre)``."""
         return (self._checked(theta) - self.centre.to(theta)) @ self.H.to(theta)
 
     def hessian(self, theta: Tensor) -> Tensor:
+        """``H`` at every point."""
         return self.H.to(self._checked(theta)).expand(*theta.shape, self.dim).clone()
 
     @property
@@ -501,14 +508,13 @@ class Quadratic(Landscape):
 
     @property
     def minimum(self) -> float:
+        """0, or ``-inf`` if ``H`` has a negative eigenvalue."""
         return 0.0 if self._lowest >= -1e-12 else -math.inf
 
-    @property
-    def domain(self) -> Domain:
+    def _domain(self) -> Domain:
         return tuple((c - 2.5, c + 2.5) for c in self.centre.tolist())
 
-    @property
-    def start(self) -> Tensor:
+    def _start(self) -> Tensor:
         return self.centre + 1.0
 
     def parameters(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from optbias import _checks
 from optbias.rules import Adam
-from optbias.rules.base import Number, check_betas
+from optbias.rules.base import Number, State, check_betas
 
 
 def two_cycle_amplitude(lr: Number, beta1: Number, eps: Number = 0.0, curvature: Number = 1.0) -> Tensor:
@@ -71,11 +71,12 @@ def two_cycle_spectral_radius(beta1: Number, beta2: Number) -> Tensor:
         rule = Adam(lr=1.0, eps=0.0, bias_correction=False)
         # Set past the checks, which need values that a traced tensor does not have.
         object.__setattr__(rule, "betas", (b1, b2))
-        x, state = z[0], {"t": 0, "m": z[1], "v": z[2]}
+        x = z[0]
+        state: State = {"t": 0, "m": z[1], "v": z[2]}
         for _ in range(2):
             x, state = rule.equations(x, x, state)
         return torch.stack([x, state["m"], state["v"]])
 
     cycle = torch.stack(two_cycle_state(1.0, (b1, b2)), dim=-1).reshape(-1, 3)
-    jacobian = torch.func.vmap(torch.func.jacfwd(two_steps))(cycle, b1.reshape(-1), b2.reshape(-1))
+    jacobian = torch.func.vmap(torch.func.jacrev(two_steps))(cycle, b1.reshape(-1), b2.reshape(-1))
     return torch.linalg.eigvals(jacobian).abs().amax(-1).reshape(b1.shape)

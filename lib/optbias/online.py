@@ -156,13 +156,19 @@ def play_long(rule: Adam, game: OnlineGame, rounds: int, start: float = 0.0) -> 
     if rule.bias_correction:
         t = torch.arange(1, rounds + 1, dtype=g.dtype)
         m, v = m / (1 - beta1**t), v / (1 - beta2**t)
-    rates = torch.tensor([float(at_step(rule.lr, t)) for t in range(1, rounds + 1)], dtype=g.dtype)
+    lr = rule.lr
+    rates = torch.tensor([float(at_step(lr, t)) for t in range(1, rounds + 1)], dtype=g.dtype) if callable(lr) else lr
     steps = (rates * preconditioned(m, v, rule.eps, rule.eps_inside)).tolist()
 
     x = float(start)
     points = [x]
+    low, high = float(game.low), float(game.high)
     for step in steps:
-        x = min(max(x - step, game.low), game.high)
+        x -= step
+        if x < low:
+            x = low
+        elif x > high:
+            x = high
         points.append(x)
     return torch.tensor(points, dtype=g.dtype)
 

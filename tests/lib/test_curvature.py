@@ -98,7 +98,8 @@ def test_flatten_and_unflatten_are_inverse(loss):
 
 
 def test_frozen_parameters_and_buffers_stay():
-    model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)).double().eval()
+    with torch.random.fork_rng():
+        model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)).double().eval()
     model[0].weight.requires_grad_(False)
     loss = NetworkLoss(model, X, Y)
     assert loss.dim == sum(p.numel() for p in model.parameters()) - 24

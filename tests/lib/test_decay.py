@@ -10,23 +10,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize
-
 from optbias import proximal
 from optbias.rules import Adam, AdamW, GradientDescent, Momentum
 from optbias.seeding import generator
 from optbias.simulate import trajectory
-
-
-@pytest.fixture(autouse=True)
-def _float64():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
+from scipy.optimize import minimize
 
 CURVATURE = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)
 
@@ -43,7 +33,6 @@ def run(rule, theta0, steps, gradient):
 # --- plain gradient descent --------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(lr=st.floats(1e-3, 0.2), lam=st.floats(0.0, 1.0))
 def test_gradient_descent_penalty_half_lambda_is_decay(lr, lam):
     theta0 = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
@@ -75,7 +64,7 @@ def test_momentum_l2_is_not_decay():
     assert (coupled - decoupled).abs().max().item() == pytest.approx(6.945e-2, rel=1e-3)
 
 
-@pytest.mark.parametrize("form, factor", [("ema", 1.0), ("heavy_ball", 0.1)])
+@pytest.mark.parametrize(("form", "factor"), [("ema", 1.0), ("heavy_ball", 0.1)])
 def test_momentum_decoupled_decay_ends_at_another_ridge_strength(form, factor):
     target, lam, beta = torch.tensor([1.0, -1.0, 2.0]), 0.5, 0.9
 
@@ -251,7 +240,7 @@ def test_scaling_has_both_places_of_eps():
 
 
 @pytest.mark.parametrize(
-    "change, message",
+    ("change", "message"),
     [
         ({"form": "ridge"}, "form must be one of"),
         ({"lr": 0.0}, "lr must be"),

@@ -121,14 +121,14 @@ def test_uncorrected_steps_are_larger_at_the_defaults():
 
 def test_eps_placement():
     # Acceptance 7 (A16).
-    for inside, expected in ((False, 0.990099), (True, 0.00999995)):
+    for inside, expected in ((False, 1 / 1.01), (True, 1e-6 / math.sqrt(1e-12 + 1e-8))):
         rule = Adam(lr=1.0, eps=1e-8, eps_inside=inside)
         theta = torch.zeros(1, dtype=torch.float64)
         state = rule.init(theta)
         for _ in range(20):
             before = theta
             theta, state = rule.update(theta, torch.full_like(theta, 1e-6), state)
-        assert (before - theta).item() == pytest.approx(expected, abs=1e-6)
+        assert (before - theta).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_noise_to_signal_ratio():

@@ -31,7 +31,8 @@ def test_every_filter_has_the_norm_of_the_weights(loss):
 
 
 def test_filters_of_a_convolution_are_its_output_channels():
-    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3)).double()
+    with torch.random.fork_rng():
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 3)).double()
     loss = NetworkLoss(model, torch.randn(5, 1, 8, 8, generator=generator(3), dtype=torch.float64), Y[:5])
     piece = loss.unflatten(random_direction(loss, loss.theta0, 1))["0.weight"]
     torch.testing.assert_close(piece.flatten(1).norm(dim=1), model[0].weight.flatten(1).norm(dim=1).detach())

@@ -15,7 +15,7 @@ parameters are one tensor ``(runs, parameters)`` and a layer is one batched matr
 
 Command line::
 
-    python -m optbias.experiments.fair_comparison --preset full --out results/fair-comparison/digits.json
+    python -m optbias.experiments.fair_comparison --preset full --out results/fair-comparison/digits-1000-0.json
 
 Sources for the protocol: Choi et al., arXiv 1910.05446 (search spaces decide rankings); Sivaprasad
 et al., arXiv 1910.11758 (tuning budgets); Bouthillier et al., arXiv 2103.03098 (sources of variance).
@@ -430,7 +430,7 @@ def save(record: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
         raise
 
 
-def recorded(name: str = "digits") -> dict[str, Any] | None:
+def recorded(name: str) -> dict[str, Any] | None:
     """The recorded run ``results/fair-comparison/<name>.json``, or None where there is no checkout.
 
     Looked for beside the library's source and from the working directory upwards. A notebook that
@@ -452,6 +452,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="full")
     parser.add_argument("--steps", type=int, help="training steps (default: the preset's)")
     parser.add_argument("--draws", type=int, help="settings per rule (default: the preset's)")
+    parser.add_argument("--draw-seed", type=int, help="seed of the search (default: the preset's, 0)")
     parser.add_argument("--out", required=True, help="the JSON file to write")
     options = parser.parse_args(arguments)
     # The matrices are small: a second thread only waits for the first.
@@ -459,6 +460,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     protocol, steps = PRESETS[options.preset]
     if options.draws is not None:
         protocol = replace(protocol, draws=options.draws)
+    if options.draw_seed is not None:
+        protocol = replace(protocol, draw_seed=options.draw_seed)
     task = TASKS[options.task](steps=steps if options.steps is None else options.steps)
     contenders = standard_contenders()
     tuning, evaluation = protocol.draws * len(protocol.tuning_seeds), len(protocol.evaluation_seeds)
@@ -469,7 +472,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     started = time.perf_counter()
     record = compare(task, contenders, protocol, progress=True)
-    given = [f"--{k} {v}" for k, v in vars(options).items() if v is not None]
+    given = [f"--{k.replace('_', '-')} {v}" for k, v in vars(options).items() if v is not None]
     record["provenance"] = {
         "command": " ".join([parser.prog, *given]),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,8 +11,7 @@ from torch import Tensor
 from optbias import _checks
 from optbias.rules import base
 from optbias.rules.adaptive import preconditioned
-from optbias.rules.base import Number, Rate, Rule, State, at_step
-from optbias.rules.momentum import decayed
+from optbias.rules.base import Number, Rate, Rule, State, at_step, decay, l2
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Adam(Rule):
     eps_inside: bool = False
     bias_correction: bool = True
 
-    moments = ("m", "v")
+    moments: ClassVar[tuple[str, ...]] = ("m", "v")
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
@@ -48,7 +48,7 @@ class Adam(Rule):
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         t = state["t"] + 1
         beta1, beta2 = self.betas
-        _, g = decayed(theta, grad, 0.0, self.weight_decay, decoupled=False)
+        g = l2(grad, theta, self.weight_decay)
         m = beta1 * state["m"] + (1 - beta1) * g
         v = beta2 * state["v"] + (1 - beta2) * g**2
         m_hat = m / (1 - beta1**t) if self.bias_correction else m
@@ -66,12 +66,12 @@ class AMSGrad(Adam):
     Source: Reddi, Kale & Kumar, arXiv 1904.09237.
     """
 
-    moments = ("m", "v", "v_max")
+    moments: ClassVar[tuple[str, ...]] = ("m", "v", "v_max")
 
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         t = state["t"] + 1
         beta1, beta2 = self.betas
-        _, g = decayed(theta, grad, 0.0, self.weight_decay, decoupled=False)
+        g = l2(grad, theta, self.weight_decay)
         m = beta1 * state["m"] + (1 - beta1) * g
         v = beta2 * state["v"] + (1 - beta2) * g**2
         v_max = torch.maximum(state["v_max"], v)
@@ -97,7 +97,7 @@ class AdamW(Adam):
         t = state["t"] + 1
         lr = at_step(self.lr, t)
         beta1, beta2 = self.betas
-        theta, _ = decayed(theta, grad, lr, self.weight_decay, decoupled=True)
+        theta = decay(theta, lr, self.weight_decay)
         m = beta1 * state["m"] + (1 - beta1) * grad
         v = beta2 * state["v"] + (1 - beta2) * grad**2
         m_hat = m / (1 - beta1**t) if self.bias_correction else m

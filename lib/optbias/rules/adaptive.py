@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class AdaGrad(Rule):
     eps: Number = 1e-10
     eps_inside: bool = False
 
-    moments = ("s",)
+    moments: ClassVar[tuple[str, ...]] = ("s",)
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
@@ -55,7 +56,7 @@ class RMSProp(Rule):
     eps_inside: bool = False
     bias_correction: bool = False
 
-    moments = ("v",)
+    moments: ClassVar[tuple[str, ...]] = ("v",)
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
@@ -75,6 +76,5 @@ class RMSProp(Rule):
 def preconditioned(m: Tensor, v: Tensor, eps: Number, eps_inside: bool) -> Tensor:
     """``m / (sqrt(v) + eps)``, or ``m / sqrt(v + eps)`` with ``eps_inside``; ``0 / 0`` is 0."""
     denominator = torch.sqrt(v + eps) if eps_inside else torch.sqrt(v) + eps
-    if isinstance(eps, (int, float)) and eps > 0:
-        return m / denominator
-    return ratio(m, denominator)
+    never_zero = not isinstance(eps, Tensor) and eps > 0
+    return m / denominator if never_zero else ratio(m, denominator)

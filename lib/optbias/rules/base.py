@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable, TypeVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -20,11 +22,9 @@ Rate = float | Tensor | Callable[[int], float | Tensor]
 State = dict[str, Any]
 """What a rule remembers: ``"t"``, the steps done, and its moments, tensors shaped like theta."""
 
-Self = TypeVar("Self", bound="Rule")
-
 
 @dataclass(frozen=True)
-class Rule:
+class Rule(ABC):
     """An update rule: a pure function of tensors.
 
     ::
@@ -34,14 +34,16 @@ class Rule:
 
     Nothing is changed in place. A rule holds only its hyper-parameters; each may be a number or a
     tensor that broadcasts against ``theta``, so that one call advances a whole grid of settings.
-    Subclasses write their equations in :meth:`equations` and nothing else.
+    A subclass names its :attr:`moments`, checks its numbers and writes its :meth:`equations`.
     """
 
-    moments = ()
+    moments: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors in the state."""
 
-    elementwise = True
-    """Whether each coordinate is updated on its own (so that a tensor may be cut into blocks)."""
+    @property
+    def elementwise(self) -> bool:
+        """Whether each coordinate is updated on its own (so that a tensor may be cut into blocks)."""
+        return True
 
     def init(self, theta: Tensor) -> State:
         """The state before the first step: ``t = 0`` and every moment 0, shaped like ``theta``."""
@@ -53,28 +55,37 @@ class Rule:
 
         Shapes: ``grad`` like ``theta``; the results have the shape of ``theta`` broadcast with the
         hyper-parameters. Raises TypeError or ValueError for a wrong type, a wrong shape, a NaN in
-        the gradient, or a state that belongs to another rule.
+        the gradient, or a state that belongs to another rule or to other parameters.
         """
         _checks.tensor("theta", theta)
         _checks.tensor("grad", grad)
         if grad.shape != theta.shape:
-            raise ValueError(
-                f"grad must have the shape of theta, {tuple(theta.shape)}; got {tuple(grad.shape)}"
-            )
-        if not isinstance(state, dict) or set(state) != {"t", *self.moments}:
-            given = sorted(state) if isinstance(state, dict) else type(state).__name__
-            raise ValueError(
-                f"state must be what {type(self).__name__}.init returned, with "
-                f"{sorted({'t', *self.moments})}; got {given}"
-            )
+            raise ValueError(f"grad must have the shape of theta, {tuple(theta.shape)}; got {tuple(grad.shape)}")
+        if grad.dtype != theta.dtype:
+            raise TypeError(f"grad must have the dtype of theta, {theta.dtype}; got {grad.dtype}")
+        self._check_state(theta, state)
         check_no_nan(grad)
         return self.equations(theta, grad, state)
 
+    @abstractmethod
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         """The equations of one step, without the checks of :meth:`update`."""
-        raise TypeError(f"{type(self).__name__} has no equations; use one of the rules in optbias.rules")
 
-    def replace(self: Self, **changes: Any) -> Self:
+    def _check_state(self, theta: Tensor, state: State) -> None:
+        expected = {"t", *self.moments}
+        if not isinstance(state, dict) or set(state) != expected:
+            given = sorted(state) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"state must be what {type(self).__name__} made, with {sorted(expected)}; got {given}")
+        for name in self.moments:
+            shape = state[name].shape
+            # A moment may still lack the axes that a grid of learning rates has given to theta.
+            sizes = zip(reversed(shape), reversed(theta.shape), strict=False)
+            if len(shape) > theta.ndim or any(size not in (1, full) for size, full in sizes):
+                raise ValueError(
+                    f"state[{name!r}] must have the shape of theta, {tuple(theta.shape)}; got {tuple(shape)}"
+                )
+
+    def replace(self, **changes: Any) -> Self:
         """The same rule with other hyper-parameters (checked again)."""
         return dataclasses.replace(self, **changes)
 
@@ -88,18 +99,32 @@ def at_step(lr: Rate, t: int) -> Number:
     return lr(t) if callable(lr) else lr
 
 
+def l2(grad: Tensor, theta: Tensor, weight_decay: Number) -> Tensor:
+    """Coupled weight decay, the gradient of ``f + weight_decay |theta|^2 / 2``: ``g + lambda theta``."""
+    return grad if _is_zero(weight_decay) else grad + weight_decay * theta
+
+
+def decay(theta: Tensor, lr: Number, weight_decay: Number) -> Tensor:
+    """Decoupled weight decay: ``(1 - lr lambda) theta``."""
+    return theta if _is_zero(weight_decay) else (1 - lr * weight_decay) * theta
+
+
+def _is_zero(value: Number) -> bool:
+    return not isinstance(value, Tensor) and value == 0
+
+
 def check_no_nan(grad: Tensor) -> None:
     """Raise ValueError if ``grad`` holds a NaN."""
     # One pass suffices in the common case: a NaN always shows in the sum.
     if torch.isnan(grad.sum()) and torch.isnan(grad).any():
         raise ValueError(
-            f"grad holds {int(torch.isnan(grad).sum())} NaN of {grad.numel()} entries; a gradient must be a "
-            "number. Look for an overflow in the loss, or lower the learning rate"
+            f"grad must hold numbers; got {int(torch.isnan(grad).sum())} NaN among {grad.numel()} entries. "
+            "Look for an overflow in the loss, or lower the learning rate"
         )
 
 
 def check_rate(lr: Any) -> None:
-    """Require a learning rate: a number >= 0, a tensor of them, or a function of the step."""
+    """Require a learning rate: a number >= 0, a tensor of them, or a function of the step (not called here)."""
     if not callable(lr):
         _checks.number("lr", lr, low=0.0)
 

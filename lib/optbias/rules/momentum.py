@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from optbias import _checks
 from optbias.rules import base
-from optbias.rules.base import Number, Rate, Rule, State, at_step
+from optbias.rules.base import Number, Rate, Rule, State, at_step, decay, l2
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class GradientDescent(Rule):
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         t = state["t"] + 1
         lr = at_step(self.lr, t)
-        theta, grad = decayed(theta, grad, lr, self.weight_decay, self.decoupled)
-        return theta - lr * grad, {"t": t}
+        g = grad if self.decoupled else l2(grad, theta, self.weight_decay)
+        theta = decay(theta, lr, self.weight_decay) if self.decoupled else theta
+        return theta - lr * g, {"t": t}
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Momentum(Rule):
     weight_decay: Number = 0.0
     decoupled: bool = False
 
-    moments = ("m",)
+    moments: ClassVar[tuple[str, ...]] = ("m",)
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
@@ -74,21 +76,11 @@ class Momentum(Rule):
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         t = state["t"] + 1
         lr = at_step(self.lr, t)
-        theta, grad = decayed(theta, grad, lr, self.weight_decay, self.decoupled)
-        fresh = (1 - self.beta) * grad if self.form == "ema" else grad
+        g = grad if self.decoupled else l2(grad, theta, self.weight_decay)
+        theta = decay(theta, lr, self.weight_decay) if self.decoupled else theta
+        fresh = (1 - self.beta) * g if self.form == "ema" else g
         m = self.beta * state["m"] + fresh
         step = self.beta * m + fresh if self.nesterov else m
         if self.bias_correction:
             step = step / (1 - self.beta**t)
         return theta - lr * step, {"t": t, "m": m}
-
-
-def decayed(
-    theta: Tensor, grad: Tensor, lr: Number, weight_decay: Number, decoupled: bool
-) -> tuple[Tensor, Tensor]:
-    """Weight decay before a step: on ``theta`` (decoupled) or, as an L2 term, on the gradient."""
-    if isinstance(weight_decay, (int, float)) and weight_decay == 0:
-        return theta, grad
-    if decoupled:
-        return (1 - lr * weight_decay) * theta, grad
-    return theta, grad + weight_decay * theta

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from optbias import _checks, norms
 from optbias.rules import base
-from optbias.rules.base import Number, Rate, Rule, State, at_step
-from optbias.rules.momentum import decayed
+from optbias.rules.base import Number, Rate, Rule, State, at_step, decay
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,18 @@ class NormalizedSteepestDescent(Rule):
         base.check_rate(self.lr)
         _checks.one_of("norm", self.norm, norms.NORMS)
         base.check_nonnegative(weight_decay=self.weight_decay)
+        if self.dim is not None and (isinstance(self.dim, bool) or not isinstance(self.dim, int)):
+            raise TypeError(f"dim must be an integer or None; got {self.dim!r}")
 
     @property
-    def elementwise(self) -> bool:  # type: ignore[override]
+    def elementwise(self) -> bool:
         """Only the sign of sign descent is taken coordinate by coordinate."""
         return self.norm == "linf"
 
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         t = state["t"] + 1
         lr = at_step(self.lr, t)
-        theta, _ = decayed(theta, grad, lr, self.weight_decay, decoupled=True)
+        theta = decay(theta, lr, self.weight_decay)
         delta = norms.steepest_direction(grad, self.norm, self.dim)
         return theta - lr * delta, {"t": t}
 
@@ -67,7 +69,7 @@ class SignGD(Rule):
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         t = state["t"] + 1
         lr = at_step(self.lr, t)
-        theta, _ = decayed(theta, grad, lr, self.weight_decay, decoupled=True)
+        theta = decay(theta, lr, self.weight_decay)
         return theta - lr * grad.sign(), {"t": t}
 
 
@@ -86,7 +88,7 @@ class Lion(Rule):
     betas: tuple[Number, Number] = (0.9, 0.99)
     weight_decay: Number = 0.0
 
-    moments = ("m",)
+    moments: ClassVar[tuple[str, ...]] = ("m",)
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
@@ -97,7 +99,7 @@ class Lion(Rule):
         t = state["t"] + 1
         lr = at_step(self.lr, t)
         beta1, beta2 = self.betas
-        theta, _ = decayed(theta, grad, lr, self.weight_decay, decoupled=True)
+        theta = decay(theta, lr, self.weight_decay)
         delta = torch.sign(beta1 * state["m"] + (1 - beta1) * grad)
         m = beta2 * state["m"] + (1 - beta2) * grad
         return theta - lr * delta, {"t": t, "m": m}
@@ -128,8 +130,12 @@ class Muon(Rule):
     ns_steps: int = 5
     adjust_lr: bool = True
 
-    moments = ("m",)
-    elementwise = False
+    moments: ClassVar[tuple[str, ...]] = ("m",)
+
+    @property
+    def elementwise(self) -> bool:
+        """No: the singular value decomposition mixes all entries."""
+        return False
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
@@ -160,7 +166,7 @@ class Muon(Rule):
             delta = newton_schulz(direction, self.ns_steps).to(theta.dtype)
         rows, columns = theta.shape[-2:]
         scale = max(1.0, rows / columns) ** 0.5 if self.adjust_lr else 1.0
-        theta, _ = decayed(theta, grad, lr, self.weight_decay, decoupled=True)
+        theta = decay(theta, lr, self.weight_decay)
         return theta - lr * scale * delta, {"t": t, "m": m}
 
 

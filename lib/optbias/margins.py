@@ -1,0 +1,175 @@
+"""Oracles for implicit bias: exact minimum-norm and maximum-margin solutions, and Wilson's construction.
+
+An optimizer that fits its data leaves open *which* of the many fitting solutions it picks. These functions
+compute the candidates exactly, so that a run can be compared with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linprog, nnls
+from torch import Tensor
+
+from optbias import _checks, norms
+from optbias.seeding import generator
+
+
+def min_norm_solution(a: Tensor, b: Tensor, start: Tensor | None = None) -> Tensor:
+    """The solution of ``a @ w = b`` that is nearest to ``start`` (default 0) in the two-norm.
+
+    It is where gradient descent on the squared loss, started at ``start``, ends. Shapes: ``a (n, d)`` of
+    rank n, ``b (n,)``, ``start (d,)``; returns ``(d,)``. Raises ValueError if no exact solution exists.
+    """
+    _system(a, b)
+    origin = torch.zeros(a.shape[1], dtype=a.dtype) if start is None else start
+    solution = origin + torch.linalg.pinv(a) @ (b - a @ origin)
+    residual = (a @ solution - b).abs().max()
+    if residual > 1e-8 * (1 + b.abs().max()):
+        raise ValueError(f"a @ w = b has no exact solution: the best one misses by {residual:.3g}")
+    return solution
+
+
+def max_margin(x: Tensor, y: Tensor, norm: str = "l2") -> tuple[Tensor, float]:
+    """The direction ``w`` with ``|w| = 1`` in ``norm`` that has the largest margin, and that margin.
+
+    The margin is ``min_i y_i <x_i, w>``. ``l2`` is a quadratic programme (the hard-margin support vector
+    machine without bias), solved as a non-negative least-squares problem (Lawson & Hanson, 1974); ``linf``
+    and ``l1`` are linear programmes. Shapes: ``x (n, d)``, ``y (n,)`` of +1 and -1; returns ``(d,)`` and
+    a float. Raises ValueError if the data cannot be separated by a plane through 0.
+    """
+    _system(x, y)
+    _checks.one_of("norm", norm, ("l2", "linf", "l1"))
+    if not bool(((y == 1) | (y == -1)).all()):
+        raise ValueError(f"y must hold +1 and -1 only; got {sorted(set(y.tolist()))[:5]}")
+    signed = (y[:, None] * x).numpy()
+    w = _largest_l2_margin(signed) if norm == "l2" else _largest_polyhedral_margin(signed, norm)
+    value = float((signed @ w).min())
+    if not value > 1e-9:
+        raise ValueError("the data cannot be separated by a plane through 0: the largest margin is not positive")
+    return torch.from_numpy(w).to(x.dtype), value
+
+
+def _largest_l2_margin(signed: np.ndarray) -> np.ndarray:
+    """The unit vector along the shortest ``w`` with ``signed @ w >= 1``."""
+    n, d = signed.shape
+    stacked = np.vstack([signed.T, np.ones((1, n))])
+    target = np.zeros(d + 1)
+    target[-1] = 1.0
+    u, _ = nnls(stacked, target)
+    residual = stacked @ u - target
+    w = residual[:d]
+    length = np.linalg.norm(w)
+    # Not separable: 0 lies in the hull of the signed points, and the residual is 0.
+    return w / length if length > 1e-12 else np.zeros(d)
+
+
+def _largest_polyhedral_margin(signed: np.ndarray, norm: str) -> np.ndarray:
+    """Maximise the margin over the ball of ``linf`` or ``l1``."""
+    n, d = signed.shape
+    if norm == "linf":
+        cost = np.concatenate([np.zeros(d), [-1.0]])
+        rows = np.hstack([-signed, np.ones((n, 1))])
+        solved = linprog(cost, A_ub=rows, b_ub=np.zeros(n), bounds=[(-1, 1)] * d + [(None, None)])
+        return solved.x[:d]
+    # l1: w = p - q with p, q >= 0 and sum(p + q) <= 1.
+    cost = np.concatenate([np.zeros(2 * d), [-1.0]])
+    rows = np.vstack([np.hstack([-signed, signed, np.ones((n, 1))]), np.r_[np.ones(2 * d), 0.0]])
+    limits = np.r_[np.zeros(n), 1.0]
+    solved = linprog(cost, A_ub=rows, b_ub=limits, bounds=[(0, None)] * (2 * d) + [(None, None)])
+    return solved.x[:d] - solved.x[d : 2 * d]
+
+
+def margin(w: Tensor, x: Tensor, y: Tensor, norm: str = "l2") -> Tensor:
+    """``min_i y_i <x_i, w> / |w|`` for each ``w`` of shape ``(..., d)``; returns ``(...)``. 0 where ``w`` is 0."""
+    _system(x, y)
+    smallest = (w @ (y[:, None] * x).T).amin(-1)
+    return norms.ratio(smallest, norms.norm(w, norm, dim=-1))
+
+
+@dataclass(frozen=True)
+class LogisticLoss:
+    """The mean logistic loss ``log(1 + exp(-y_i <x_i, w>))`` of a linear classifier without bias.
+
+    ``x (n, d)``, ``y (n,)`` of +1 and -1. Batched over the leading axes of ``w (..., d)``; the gradient stays
+    accurate when the margins are large and it is tiny.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """The loss, shape ``(...)``."""
+        return torch.nn.functional.softplus(-(w @ self._signed.T)).mean(-1)
+
+    def gradient(self, w: Tensor) -> Tensor:
+        """The gradient, shape of ``w``."""
+        signed = self._signed
+        return -(torch.sigmoid(-(w @ signed.T)) @ signed) / len(signed)
+
+    @property
+    def _signed(self) -> Tensor:
+        return self.y[:, None] * self.x
+
+
+@dataclass(frozen=True)
+class WilsonProblem:
+    """The data set on which adaptive methods predict +1 for everything. See :func:`wilson_problem`."""
+
+    x: Tensor
+    """Inputs, shape ``(n, 3 + 5 n)``: label, two constants, and a private block of five for each example."""
+    y: Tensor
+    """Labels, +1 and -1, shape ``(n,)``."""
+
+    def loss(self, w: Tensor) -> Tensor:
+        """Half the sum of squares ``|x w - y|^2 / 2``, batched over leading axes."""
+        return 0.5 * (w @ self.x.T - self.y).square().sum(-1)
+
+    def gradient(self, w: Tensor) -> Tensor:
+        """The gradient of :meth:`loss`."""
+        return (w @ self.x.T - self.y) @ self.x
+
+    def sign_solution(self) -> Tensor:
+        """``sign(x^T y) / 4``, which fits the data: where full-batch AdaGrad, RMSProp and Adam end."""
+        return torch.sign(self.x.T @ self.y) / 4
+
+    def min_norm_weights(self) -> tuple[float, float]:
+        """The two coefficients (of the +1 and of the -1 examples) of the minimum-norm solution."""
+        plus, minus = int((self.y > 0).sum()), int((self.y < 0).sum())
+        z = 15 * plus + 3 * minus + 8 * plus * minus + 5
+        return (4 * minus + 5) / z, -(4 * plus + 1) / z
+
+    def test_error(self, w: Tensor, y: Tensor) -> Tensor:
+        """Share of fresh examples with labels ``y`` that ``w (..., d)`` misclassifies. Their private blocks are new."""
+        score = w[..., :1] * y + w[..., 1:2] + w[..., 2:3]
+        return (torch.sign(score) != y).to(w.dtype).mean(-1)
+
+
+def wilson_problem(n: int = 200, p: float = 0.55, seed: int = 0) -> WilsonProblem:
+    """The construction of Wilson et al. (arXiv 1705.08292) for ``n`` examples with P(y = +1) = ``p`` > 1/2.
+
+    Feature 1 is the label, features 2 and 3 are 1, and each example has five features of its own: all five
+    are 1 if its label is -1, the first alone if it is +1. Labels are redrawn (the next seeds) until their
+    sum is positive and both occur. Raises ValueError for n < 3 or p outside (1/2, 1).
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 3:
+        raise ValueError(f"n must be an integer >= 3; got {n!r}")
+    _checks.number("p", p, low=0.5, high=1.0, open_low=True, open_high=True)
+    rng = generator(seed)
+    y = torch.zeros(n)
+    while not (y.sum() > 0 and (y < 0).any()):
+        y = torch.where(torch.rand(n, generator=rng, dtype=torch.float64) < p, 1.0, -1.0).to(torch.float64)
+    x = torch.zeros(n, 3 + 5 * n, dtype=torch.float64)
+    x[:, 0], x[:, 1], x[:, 2] = y, 1.0, 1.0
+    for i in range(n):
+        x[i, 3 + 5 * i : 3 + 5 * i + (1 if y[i] > 0 else 5)] = 1.0
+    return WilsonProblem(x, y)
+
+
+def _system(a: Tensor, b: Tensor) -> None:
+    _checks.tensor("the matrix", a)
+    _checks.tensor("the right-hand side", b)
+    if a.ndim != 2 or b.ndim != 1 or len(a) != len(b) or len(a) == 0:
+        raise ValueError(f"need shapes (n, d) and (n,) with n > 0; got {tuple(a.shape)} and {tuple(b.shape)}")

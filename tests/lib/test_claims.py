@@ -1,0 +1,170 @@
+"""Claims: each way to fail does fail, NaN never holds, and a claim that could not fail is refused."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from optbias import claims
+from optbias.claims import MIME, ClaimError, claim, ledger, to_json
+
+
+@pytest.fixture(autouse=True)
+def empty_ledger(monkeypatch):
+    monkeypatch.setattr(claims, "_ledger", [])
+
+
+NAN = float("nan")
+
+HOLD = [
+    (0.5, {"equals": 0.5}),
+    (3, {"equals": 3}),
+    (0.5001, {"equals": 0.5, "tol": 1e-3}),
+    (0.505, {"equals": 0.5, "rtol": 0.02}),
+    (0.505, {"equals": 0.5, "rtol": 0.02, "tol": 1e-9}),
+    (-0.505, {"equals": -0.5, "rtol": 0.02}),
+    (math.inf, {"equals": math.inf}),
+    ([1.0, 2.0], {"equals": [1.0, 2.0], "tol": 0}),
+    (np.array([1.0, 1.0]), {"equals": 1.0}),
+    (torch.tensor(2.0), {"below": 3.0, "above": 1.0}),
+    (torch.tensor([1.0, 2.0], dtype=torch.bfloat16, requires_grad=True), {"above": 0.5}),
+    ([torch.tensor(1.0), np.float32(2.0)], {"increasing": True}),
+    (range(3), {"increasing": True, "below": 3}),
+    ([3, 2, 1], {"decreasing": True}),
+    (True, {}),
+    (np.bool_(True), {}),
+    (torch.tensor([True, True]), {}),
+    ([True, True], {}),
+]
+
+FAIL = [
+    (0.5 + 1e-15, {"equals": 0.5}),
+    (0.502, {"equals": 0.5, "tol": 1e-3}),
+    (0.511, {"equals": 0.5, "rtol": 0.02}),
+    ([1.0, 2.1], {"equals": [1.0, 2.0], "tol": 0.01}),
+    ([1.0, 1.1], {"equals": 1.0, "tol": 0.01}),
+    (1e300, {"equals": math.inf, "rtol": 0.5}),
+    (math.inf, {"equals": 1.0, "rtol": 0.5}),
+    (3.0, {"below": 3.0}),
+    (3.0, {"above": 3.0}),
+    ([1.0, 5.0], {"below": 3.0}),
+    (2.0, {"below": 3.0, "above": 2.5}),
+    ([1, 2, 2], {"increasing": True}),
+    ([2, 1, 1], {"decreasing": True}),
+    ([1, 2, 3], {"increasing": True, "below": 3}),
+    (NAN, {"equals": 0.5, "tol": 1e9}),
+    (NAN, {"equals": NAN}),
+    (0.5, {"equals": NAN, "tol": 1.0}),
+    ([1.0, NAN], {"below": 3.0}),
+    ([1.0, NAN, 3.0], {"increasing": True}),
+    (False, {}),
+    (np.array([True, False]), {}),
+    (torch.tensor([True, False]), {}),
+    ([True, False], {}),
+]
+
+
+@pytest.mark.parametrize(("measured", "condition"), HOLD)
+def test_what_holds_goes_to_the_ledger(measured, condition):
+    assert claim("it holds", measured, **condition) is None
+    assert [record.statement for record in ledger()] == ["it holds"]
+
+
+@pytest.mark.parametrize(("measured", "condition"), FAIL)
+def test_what_does_not_hold_raises_and_stays_out_of_the_ledger(measured, condition):
+    with pytest.raises(ClaimError, match="claim does not hold: it holds"):
+        claim("it holds", measured, **condition)
+    assert ledger() == ()
+
+
+REFUSED = [
+    (0.5, {}, "needs a condition"),
+    ([], {"below": 1.0}, "measured is empty"),
+    (torch.ones(0), {"below": 1.0}, "measured is empty"),
+    (torch.ones(0, dtype=torch.bool), {}, "measured is empty"),
+    (0.5, {"below": math.inf}, "below must be a finite number; got inf"),
+    (0.5, {"above": -math.inf}, "above must be a finite number; got -inf"),
+    (0.5, {"above": NAN}, "above must be a finite number; got nan"),
+    (0.5, {"equals": 0.5, "tol": math.inf}, "tol must be a finite number; got inf"),
+    (0.5, {"equals": 0.5, "rtol": NAN}, "rtol must be a finite number; got nan"),
+    (0.5, {"equals": 0.5, "tol": -1e-3}, "tol must be at least 0; got -0.001"),
+    (0.5, {"tol": 1e-3, "below": 1.0}, "tol and rtol go with equals"),
+    (0.5, {"above": 1.0, "below": 0.0}, "nothing is above 1.0 and below 0.0"),
+    ([1, 2], {"increasing": True, "decreasing": True}, "cannot be both"),
+    (0.5, {"increasing": True}, r"sequence of two or more; got shape \(\)"),
+    ([1.0], {"increasing": True}, r"sequence of two or more; got shape \(1,\)"),
+    (np.ones((2, 2)), {"increasing": True}, r"got shape \(2, 2\)"),
+    (np.ones(3), {"equals": np.ones((3, 1))}, r"shape \(3,\); got \(3, 1\)"),
+    (True, {"equals": 1.0}, "takes no condition; got 1"),
+    (True, {"below": 2.0}, "takes no condition; got < 2"),
+]
+
+
+@pytest.mark.parametrize(("measured", "condition", "message"), REFUSED)
+def test_claims_that_could_not_fail_or_not_hold_are_refused(measured, condition, message):
+    with pytest.raises(ValueError, match=message):
+        claim("it holds", measured, **condition)
+    assert ledger() == ()
+
+
+@pytest.mark.parametrize("measured", ["0.5", None, 1j, torch.tensor(1j), {"a": 1}])
+def test_only_numbers_and_booleans_can_be_measured(measured):
+    with pytest.raises(TypeError, match="measured must be a number, a boolean, or an array of them"):
+        claim("it holds", measured, below=1.0)
+
+
+def test_statement_and_kind():
+    for statement in ("", "  ", None):
+        with pytest.raises(ValueError, match="statement must be a sentence"):
+            claim(statement, True)
+    with pytest.raises(ValueError, match="kind must be one of 'measured', 'theorem', 'reported'; got 'guess'"):
+        claim("it holds", True, kind="guess")
+
+
+def test_the_error_shows_what_rounding_would_hide():
+    with pytest.raises(ClaimError) as error:
+        claim("one third", 0.3333333, equals=1 / 3, tol=1e-9)
+    assert "exactly 0.3333333)" in str(error.value)
+    assert "allowed  0.333333 ± 1e-09" in str(error.value)
+
+
+def test_the_record():
+    claim("the ratio is <1 & small", [0.1, 0.2], below=1.0, above=0.0, kind="theorem", source="Theorem 3.5 of <X>")
+    (record,) = ledger()
+    bundle = record._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html", MIME}
+    assert bundle[MIME] == {
+        "statement": "the ratio is <1 & small",
+        "measured": "[0.1, 0.2]",
+        "allowed": "> 0 and < 1",
+        "kind": "theorem",
+        "source": "Theorem 3.5 of <X>",
+    }
+    assert "the ratio is &lt;1 &amp; small" in bundle["text/html"]
+    assert "Theorem 3.5 of &lt;X&gt;" in bundle["text/html"]
+    assert "<X>" not in bundle["text/html"]
+    assert "[0.1, 0.2]" in bundle["text/plain"]
+    assert json.loads(to_json()) == [bundle[MIME]]
+    assert json.loads(to_json(())) == []
+
+
+def test_long_arrays_are_summed_up():
+    claim("all in range", torch.linspace(0, 1, 100), below=2.0)
+    assert ledger()[0].measured == "100 values in [0, 1]"
+
+
+def test_in_a_notebook_each_claim_is_shown_once():
+    from IPython.testing.globalipapp import start_ipython
+    from IPython.utils.capture import capture_output
+
+    shell = start_ipython()
+    try:
+        with capture_output() as output:
+            result = shell.run_cell("from optbias.claims import claim\nclaim('it holds', True)")
+        result.raise_error()
+    finally:
+        type(shell).clear_instance()
+    assert result.result is None  # else the notebook would show the claim a second time
+    assert [MIME in shown.data for shown in output.outputs] == [True]

@@ -1,0 +1,125 @@
+"""Trajectories: batches equal single runs, shapes broadcast, and one run's end is not the others'."""
+
+import pytest
+import torch
+
+from optbias import landscapes, simulate
+from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, Momentum, SignGD
+from optbias.seeding import generator
+from optbias.simulate import trajectory
+
+
+def quadratic(theta):
+    return 0.5 * (torch.tensor([1.0, 10.0]) * theta**2).sum(-1)
+
+
+START = torch.tensor([1.0, 0.5])
+
+
+def test_the_path_starts_at_theta0_and_follows_the_rule():
+    rule = Adam(0.1)
+    path = trajectory(rule, quadratic, START, 5)
+    assert path.shape == (6, 2)
+    theta, state = START, rule.init(START)
+    for t in range(6):
+        assert torch.equal(path[t], theta)
+        theta, state = rule.update(theta, torch.tensor([1.0, 10.0]) * theta, state)
+    assert torch.equal(trajectory(rule, quadratic, START, 0), START[None])
+    assert not path.requires_grad
+
+
+def test_gradient_descent_in_closed_form():
+    path = trajectory(GradientDescent(0.05), quadratic, START, 20)
+    powers = torch.tensor([0.95, 0.5]) ** torch.arange(21.0)[:, None]
+    torch.testing.assert_close(path, powers * START, rtol=1e-13, atol=0)
+
+
+def test_a_batch_of_starts_equals_single_runs():
+    starts = torch.randn(3, 4, 2, generator=generator(0))
+    together = trajectory(AMSGrad(0.1), landscapes.get("rosenbrock"), starts, 50)
+    assert together.shape == (51, 3, 4, 2)
+    for i in range(3):
+        for j in range(4):
+            alone = trajectory(AMSGrad(0.1), landscapes.get("rosenbrock"), starts[i, j], 50)
+            torch.testing.assert_close(together[:, i, j], alone, rtol=1e-12, atol=1e-13)
+
+
+def test_starts_and_hyper_parameters_make_a_grid():
+    starts, rates = torch.randn(4, 1, 2, generator=generator(0)), torch.tensor([0.01, 0.02, 0.03])[:, None]
+    rule = Adam(rates, betas=(0.9, torch.tensor([0.9, 0.99, 0.999])[:, None]))
+    path = trajectory(rule, quadratic, starts, 7)
+    assert path.shape == (8, 4, 3, 2)
+    alone = trajectory(Adam(0.02, (0.9, 0.99)), quadratic, starts[2, 0], 7)
+    torch.testing.assert_close(path[:, 2, 1], alone, rtol=1e-13, atol=1e-14)
+
+
+def test_a_schedule_may_return_a_grid():
+    rates = torch.tensor([[0.1], [0.2]])
+    path = trajectory(SignGD(lambda t: rates / t), quadratic, START, 3)
+    assert path.shape == (4, 2, 2)
+    torch.testing.assert_close(path[1], START - rates)
+
+
+def test_own_gradients_and_automatic_ones_agree():
+    loss = landscapes.get("rosenbrock")
+    own = trajectory(Momentum(1e-4), loss, START, 100)
+    automatic = trajectory(Momentum(1e-4), loss.__call__, START, 100)
+    torch.testing.assert_close(own, automatic, rtol=1e-11, atol=1e-12)
+
+
+def test_a_gradient_that_changes_in_time():
+    seen = []
+
+    def gradient(theta, t):
+        seen.append(t)
+        return torch.full_like(theta, (-1.0) ** t)
+
+    path = trajectory(SignGD(1.0), quadratic, torch.zeros(1), 25, gradient=gradient)
+    assert seen == list(range(1, 26))
+    assert path[:, 0].tolist() == [t % 2 for t in range(26)]
+
+
+def test_projection():
+    path = trajectory(GradientDescent(1.0), lambda x: -x.sum(-1), torch.zeros(2), 30, project=lambda x: x.clamp(-1, 1))
+    assert torch.equal(path[1:], torch.ones(30, 2))
+
+
+def test_a_diverging_run_does_not_stop_the_others():
+    rates = torch.tensor([0.05, 1e3])[:, None]
+    path = trajectory(GradientDescent(rates), quadratic, START, 400)
+    assert not path[-1, 1].isfinite().any()
+    torch.testing.assert_close(path[:, 0], trajectory(GradientDescent(0.05), quadratic, START, 400))
+
+
+def test_bad_input():
+    with pytest.raises(TypeError, match="rule must be a rule from optbias.rules; got 'adam'"):
+        trajectory("adam", quadratic, START, 1)
+    with pytest.raises(TypeError, match="loss must be callable or have a gradient method; got int"):
+        trajectory(Adam(), 3, START, 1)
+    with pytest.raises(TypeError, match="theta0 must hold floating-point numbers; got torch.int64"):
+        trajectory(Adam(), quadratic, torch.tensor([1, 2]), 1)
+    for steps in (-1, 1.5, True, "3"):
+        with pytest.raises(ValueError, match=f"steps must be an integer >= 0; got {steps!r}"):
+            trajectory(Adam(), quadratic, START, steps)
+    with pytest.raises(ValueError, match=r"must broadcast with theta0, .*; got theta0 \(2,\), lr \(3,\)"):
+        trajectory(Adam(lr=torch.tensor([0.1, 0.2, 0.3])), quadratic, START, 1)
+    with pytest.raises(ValueError, match=r"a step must keep the shape \(2,\); it made \(3, 2\)"):
+        trajectory(Adam(), quadratic, START, 1, gradient=lambda theta, t: torch.ones(3, 2))
+    with pytest.raises(ValueError, match="compile=True needs gradient=, or a loss that has a gradient method"):
+        trajectory(Adam(), quadratic, START, 1, compile=True)
+    with pytest.raises(TypeError, match="compile must be True or False; got 1"):
+        trajectory(Adam(), quadratic, START, 1, compile=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "rule",
+    [Adam(torch.logspace(-4, -1, 50)[:, None]), AdamW(lr=lambda t: 0.1 / t**0.5), Momentum(1e-4)],
+    ids=["Adam on a grid", "AdamW with a schedule", "Momentum"],
+)
+def test_compiled_runs_agree_up_to_rounding(rule):
+    loss = landscapes.get("rosenbrock")
+    starts = torch.randn(50, 2, generator=generator(0))
+    count = 2 * simulate.CHUNK + 3  # the last three steps do not fill a chunk
+    compiled = trajectory(rule, loss, starts, count, compile=True)
+    torch.testing.assert_close(compiled, trajectory(rule, loss, starts, count), rtol=1e-11, atol=1e-12)
