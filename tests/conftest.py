@@ -8,21 +8,21 @@ from hypothesis import HealthCheck, settings
 
 # Derandomised: a test that passes today passes tomorrow. `HYPOTHESIS_PROFILE=explore` looks further.
 settings.register_profile("default", derandomize=True, deadline=None, max_examples=40, database=None)
-settings.register_profile(
-    "explore", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+settings.register_profile("explore", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+# Already here, so that tensors made when a test module is imported are float64 too.
+torch.set_default_dtype(torch.float64)
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def float64_on_one_thread():
     """Numbers are asserted in float64; one thread keeps parallel test workers from crowding each other."""
-    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    yield
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
-    yield
-    torch.set_default_dtype(dtype)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,11 @@ but is not up to date is brought up to date. Two runs at once wait for each othe
 
 import sys
 
-if sys.version_info < (3, 11):
+# Old Pythons must be able to read this file to say so: no newer syntax in it.
+if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
-        "Python 3.11 or newer is needed; this is Python %d.%d (%s).\n"
-        "Install one, or name it: make PYTHON=python3.12 ..." % (sys.version_info[0], sys.version_info[1], sys.executable)
+        "Python 3.11 or newer is needed; {} is Python {}.{}.\n"
+        "Install one, or name it: make PYTHON=python3.12 ...".format(sys.executable, *sys.version_info[:2])
     )
 
 import contextlib
@@ -68,14 +69,20 @@ def install(venv: Path, root: Path) -> None:
     command = [str(python_of(venv)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-q"]
     command += ["-r", "requirements.txt", "-e", "./lib"]
     process = subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace"
+        command,
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     assert process.stdout is not None
     for line in process.stdout:
         if not line.startswith(NOISE):
             print("  pip:", line.rstrip(), flush=True)
     if process.wait() != 0:
-        sys.exit("Installing the dependencies failed; pip's messages are above. `make book` tries again from there.")
+        sys.exit("Installing the dependencies failed; pip's messages are above.")
 
 
 @contextlib.contextmanager
@@ -110,7 +117,9 @@ def ensure(root: Path, venv: Path) -> None:
         started = time.monotonic()
         fresh = unfinished.exists() or not runs(python_of(venv))
         if fresh:
-            print(f"Making {venv.name} with Python {sys.version.split()[0]} (1.5 GB; takes a few minutes) ...", flush=True)
+            print(
+                f"Making {venv.name} with Python {sys.version.split()[0]} (1.5 GB; takes a few minutes) ...", flush=True
+            )
             create(venv)
         else:
             print(f"Bringing {venv.name} up to date ...", flush=True)

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import jupytext
 import yaml
+
 from project import Project
 
 ADMONITIONS = {
@@ -41,7 +42,7 @@ class TranslationError(ValueError):
     """A page uses something that has no plain Markdown form here."""
 
 
-# -- reading MyST -----------------------------------------------------------------------------------------------------
+# -- reading MyST --------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -133,7 +134,7 @@ def _options(body: list[str]) -> tuple[dict[str, str], list[str]]:
     return options, body[count:]
 
 
-# -- numbers and titles of what can be referred to ------------------------------------------------------------------------
+# -- numbers and titles of what can be referred to -----------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -209,14 +210,10 @@ class Book:
         for name in self.project.config.get("bibtex_bibfiles", ()):
             for key, entry in parse_file(str(self.project.root / name)).entries.items():
                 people = entry.persons.get("author") or entry.persons.get("editor") or []
-                last = [
-                    " ".join(part.render_as("text") for part in (*p.rich_prelast_names, *p.rich_last_names)) for p in people
-                ]
-                if len(last) > 2:
-                    who = f"{last[0]} et al."
-                else:
-                    who = " and ".join(last) or entry.fields.get("title", key)
+                names = [(*person.rich_prelast_names, *person.rich_last_names) for person in people]
+                last = [" ".join(part.render_as("text") for part in name) for name in names]
                 fields = entry.fields
+                who = f"{last[0]} et al." if len(last) > 2 else " and ".join(last) or fields.get("title", key)
                 link = f"https://doi.org/{fields['doi']}" if "doi" in fields else fields.get("url", "")
                 if "eprint" in fields and fields.get("archiveprefix", "arXiv").lower() == "arxiv":
                     link = link or f"https://arxiv.org/abs/{fields['eprint']}"
@@ -224,7 +221,7 @@ class Book:
         return found
 
 
-# -- writing plain Markdown -----------------------------------------------------------------------------------------------
+# -- writing plain Markdown ----------------------------------------------------------------------------------
 
 _CODE_OR_MATH = re.compile(r"(\{[\w:+.-]+\})?(`+)(.+?)(?<!`)\2(?!`)|(?<!\\)\$(?!\s)([^$]+?)(?<![\s\\])\$", re.S)
 _LINK = re.compile(r"(!?)\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\(<?([^()\s<>]+)>?\)")
@@ -467,7 +464,7 @@ def html_title(text: str) -> str:
     return re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", text)
 
 
-# -- writing notebooks ------------------------------------------------------------------------------------------------------
+# -- writing notebooks ---------------------------------------------------------------------------------------
 
 BOOTSTRAP = """\
 # Installs the course's library where it is missing (on Colab, say) and leaves everything else as it is.

@@ -63,7 +63,9 @@ def average_update_bound(v: Tensor, betas: tuple[float, float], rates: Tensor | 
     weights = torch.ones(len(v), dtype=v.dtype) if rates is None else rates
     _checks.number("rates", weights, low=0.0)
     if weights.shape != (len(v),) or float(weights[0]) == 0:
-        raise ValueError(f"rates must have shape ({len(v)},) and start with a positive rate; got {tuple(weights.shape)}")
+        raise ValueError(
+            f"rates must have shape ({len(v)},) and start with a positive rate; got {tuple(weights.shape)}"
+        )
     weights = weights.reshape(-1, *[1] * (v.ndim - 1))
     return (weights * pointwise).cumsum(dim=0) / weights.cumsum(dim=0)
 
@@ -185,7 +187,9 @@ class PrescribedLoss:
         self.tail = tail
         spacing = float(self.nodes.diff().min())
         if spacing < 100 * torch.finfo(nodes.dtype).eps * float(nodes.abs().max()):
-            raise ValueError(f"nodes must be clearly distinct; the closest two differ by {spacing:.3g}. Use fewer steps")
+            raise ValueError(
+                f"nodes must be clearly distinct; the closest two differ by {spacing:.3g}. Use fewer steps"
+            )
         half = 0.3 * spacing
         self._knots = torch.stack([self.nodes - half, self.nodes + half], dim=1).reshape(-1)
         self._slopes = slopes[order].repeat_interleave(2)
@@ -250,7 +254,9 @@ class EscapeLoss(PrescribedLoss):
     ) -> None:
         ratio = float(escape_ratio(r, betas))
         if ratio <= 1:
-            raise ValueError(f"R({r:g}) = {ratio:.4g} with betas = {betas}: AdamW stays in its box. Choose beta1 > beta2")
+            raise ValueError(
+                f"R({r:g}) = {ratio:.4g} with betas = {betas}: AdamW stays in its box. Choose beta1 > beta2"
+            )
         _checks.number("weight_decay", weight_decay, low=0.0, open_low=True)
         self.rule = AdamW(lr, betas, 0.0, weight_decay, bias_correction=bias_correction)
         self.minimiser = torch.tensor([-ratio / weight_decay], dtype=torch.float64)

@@ -155,14 +155,14 @@ class _Condition:
 
     def holds(self, values: np.ndarray) -> bool:
         """Whether every entry of ``values`` satisfies every condition. A NaN satisfies none."""
-        checks = [not np.isnan(values).any()]
+        checks: list[Any] = [not np.isnan(values).any()]
         if self.equals is not None:
             target = _as_array("equals", self.equals).astype(float)
             if target.ndim and target.shape != values.shape:
                 raise ValueError(f"equals must be a number or have the shape {values.shape}; got {target.shape}")
-            allowance = np.maximum(self.tol or 0.0, (self.rtol or 0.0) * np.abs(target))
             # An infinite target allows nothing but itself; infinity minus infinity would be NaN.
             with np.errstate(invalid="ignore"):
+                allowance = np.maximum(self.tol or 0.0, (self.rtol or 0.0) * np.abs(target))
                 near = np.isfinite(target) & (np.abs(values - target) <= allowance)
             checks.append(((values == target) | near).all())
         if self.below is not None:

@@ -32,7 +32,7 @@ COLORS = {
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 """The dash that goes with each colour."""
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
@@ -95,7 +95,7 @@ def contours(ax: plt.Axes, loss: Any, xlim: tuple[float, float], ylim: tuple[flo
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     with torch.no_grad():
         values = loss(grid)
-    options = {"levels": 14, "colors": INK, "linewidths": 0.8, "alpha": 0.6} | kwargs
+    options: dict[str, Any] = {"levels": 14, "colors": INK, "linewidths": 0.8, "alpha": 0.6} | kwargs
     lines = ax.contour(x.numpy(), y.numpy(), values.numpy(), **options)
     ax.set(xlim=xlim, ylim=ylim, xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
     ax.grid(False)
@@ -105,6 +105,6 @@ def contours(ax: plt.Axes, loss: Any, xlim: tuple[float, float], ylim: tuple[flo
 def path(ax: plt.Axes, iterates: Any, label: str, color: str | None = None, **kwargs: Any) -> None:
     """The iterates of one run, ``(steps + 1, 2)``, as a line with small markers and a ringed start."""
     points = iterates.detach().cpu().numpy() if hasattr(iterates, "detach") else iterates
-    options = {"marker": "o", "markersize": 3, "linewidth": 1.4} | kwargs
+    options: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.4} | kwargs
     (line,) = ax.plot(points[:, 0], points[:, 1], label=label, color=color, **options)
     ax.plot(*points[0], marker="o", markersize=8, markerfacecolor="none", color=line.get_color(), linestyle="none")

@@ -416,7 +416,7 @@ class Generic(Landscape):
         return log_cosh + 0.5 * (y * z - 1.0) ** 2 + 0.25 * z**2 + torch.sin(x * z) / 3.0 + 0.1 * x**2
 
     def gradient(self, theta: Tensor) -> Tensor:
-        """With ``t = tanh(x + y/2)``, ``w = cos(x z) / 3``, ``r = y z - 1``: ``(t + z w + x/5, t/2 + z r, y r + z/2 + x w)``."""
+        """``(t + z w + x/5, t/2 + z r, y r + z/2 + x w)``; t = tanh(x + y/2), w = cos(x z)/3, r = y z - 1."""
         x, y, z = self._coordinates(theta)
         tanh, wave, residual = torch.tanh(x + 0.5 * y), torch.cos(x * z) / 3.0, y * z - 1.0
         return torch.stack(

@@ -153,7 +153,8 @@ def regime(lr_curvature: Number, beta: Number, form: str = "heavy_ball", nestero
 def best_gradient_descent(smallest: float, largest: float) -> Tuning:
     r"""Gradient descent's best constant rate for curvatures in [smallest, largest], both > 0.
 
-    :math:`\eta = 2/(h_{\min} + h_{\max})`, rate :math:`(\kappa - 1)/(\kappa + 1)`, where :math:`\kappa = h_{\max}/h_{\min}`.
+    :math:`\eta = 2/(h_{\min} + h_{\max})`, rate :math:`(\kappa - 1)/(\kappa + 1)`, where
+    :math:`\kappa = h_{\max}/h_{\min}`.
     """
     kappa = _condition(smallest, largest)
     return Tuning(2 / (smallest + largest), 0.0, (kappa - 1) / (kappa + 1))

@@ -117,17 +117,15 @@ def broadcast_shape(rule: Rule, theta0: Tensor) -> torch.Size:
 
     Raises ValueError if they do not broadcast.
     """
-    shapes = {"theta0": theta0.shape}
-    for name, value in rule.hyperparameters().items():
-        value = at_step(value, 1) if name == "lr" else value
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, Tensor):
-                shapes[name] = torch.broadcast_shapes(shapes.get(name, ()), number.shape)
+    tensors = rule.replace(lr=at_step(rule.hyperparameters()["lr"], 1)).tensors()
+    shapes = [("theta0", theta0.shape), *((name, tensor.shape) for name, tensor in tensors)]
     try:
-        return torch.broadcast_shapes(*shapes.values())
+        return torch.broadcast_shapes(*(shape for _, shape in shapes))
     except RuntimeError as error:
-        given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items())
-        raise ValueError(f"hyper-parameters must broadcast with theta0, as (..., 1) with (..., d); got {given}") from error
+        given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes)
+        raise ValueError(
+            f"hyper-parameters must broadcast with theta0, as (..., 1) does with (..., d); got {given}"
+        ) from error
 
 
 def _constant_in_time(gradient: Callable[[Tensor], Tensor]) -> Gradient:

@@ -32,8 +32,9 @@ def adam_step_supremum(betas: Betas, t: int | None = None, bias_correction: bool
     .. math:: \frac{1-\beta_1}{\sqrt{(1-\beta_2)(1-q)}}
         = \sqrt{1 + \frac{(\beta_1-\beta_2)^2}{(1-\beta_2)(\beta_2-\beta_1^2)}},
 
-    which is 1 for :math:`\beta_1 = \beta_2` and larger for any other pair. Returns a plain number (in units of the learning rate); raises
-    ValueError for betas outside [0, 1) or ``t < 1``. Attained by :func:`worst_case_gradients`.
+    which is 1 for :math:`\beta_1 = \beta_2` and larger for any other pair. Returns a plain number
+    (in units of the learning rate); raises ValueError for betas outside [0, 1) or ``t < 1``.
+    Attained by :func:`worst_case_gradients`.
     """
     beta1, beta2 = _pair(betas)
     _checks.flag("bias_correction", bias_correction)
@@ -57,7 +58,7 @@ def adam_step_supremum(betas: Betas, t: int | None = None, bias_correction: bool
         # torch's expm1 overflows to infinity where math.expm1 raises.
         total = -torch.expm1(t * torch.tensor(q, dtype=torch.float64).log()).item() / (1 - q)
     bound = (1 - beta1) / math.sqrt(1 - beta2) * math.sqrt(total)
-    return bound / uncorrected_step_factor(betas, t) if bias_correction else bound
+    return bound * math.sqrt(1 - beta2**t) / (1 - beta1**t) if bias_correction else bound
 
 
 def worst_case_gradients(betas: Betas, steps: int) -> Tensor:
@@ -137,9 +138,9 @@ def nsr_prediction(nsr: float, beta1: float = 0.9) -> tuple[float, float]:
 
 def _pair(betas: Betas) -> Betas:
     check_betas(betas)
-    for name, value in zip(("betas[0]", "betas[1]"), betas):
+    for i, value in enumerate(betas):
         if isinstance(value, Tensor) and value.numel() != 1:
-            raise ValueError(f"{name} must be one number here; got a tensor of shape {tuple(value.shape)}")
+            raise ValueError(f"betas[{i}] must be one number here; got a tensor of shape {tuple(value.shape)}")
     return float(betas[0]), float(betas[1])
 
 

@@ -57,7 +57,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             _checks.tensor("a parameter", param)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step for every parameter that has a gradient. Returns the closure's loss, if given."""
         loss = None
         if closure is not None:
@@ -113,13 +113,13 @@ def _check_gradient(grad: Tensor) -> None:
 
 
 def _in_blocks(rule: Rule, param: Tensor) -> bool:
-    numbers = (n for value in rule.hyperparameters().values() for n in (value if isinstance(value, tuple) else (value,)))
     return (
         rule.elementwise
         and param.device.type == "cpu"
         and param.numel() > BLOCK
         and param.is_contiguous()
-        and all(n.numel() == 1 for n in numbers if isinstance(n, Tensor))
+        # A tensor of many hyper-parameters cannot be cut along with the parameter.
+        and all(number.numel() == 1 for _, number in rule.tensors())
     )
 
 

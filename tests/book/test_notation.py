@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from optbias import rules
 
 PAGE = Path(__file__).parents[2] / "book" / "notation.md"

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+
 from minibook import FRONT_MATTER, MiniBook, cell
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -99,9 +100,7 @@ def test_exactly_what_depends_on_a_change_is_executed_again(mini_book: MiniBook)
     mini_book.page("indirect", library_page("import optbias.upper", "optbias.upper.value"))
     mini_book.page("unrelated", library_page("from optbias.other import value", "value"))
     mini_book.page("words", "# Words\n\nNo code here.\n", notebook=False)
-    mini_book.page(
-        "status", "# Status\n\n```{execution-table}\n```\n\n```{claims-ledger}\n```\n", notebook=False
-    )
+    mini_book.page("status", "# Status\n\n```{execution-table}\n```\n\n```{claims-ledger}\n```\n", notebook=False)
 
     first = mini_book.build()
     assert first.code == 0, first.log
@@ -124,7 +123,10 @@ def test_exactly_what_depends_on_a_change_is_executed_again(mini_book: MiniBook)
     assert "value 2" in mini_book.html("indirect")
 
     # Status is written anew in an incremental build, with a claim that was not there before.
-    mini_book.page("checked", "# Checked\n\n" + cell("from optbias.claims import claim\nclaim('one is one', 1.0, equals=1.0, tol=0.5);"))
+    mini_book.page(
+        "checked",
+        "# Checked\n\n" + cell("from optbias.claims import claim\nclaim('one is one', 1.0, equals=1.0, tol=0.5);"),
+    )
     added = mini_book.build()
     assert added.code == 0, added.log
     assert added.executed == ["checked"]

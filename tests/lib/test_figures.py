@@ -72,9 +72,7 @@ def test_use_style_lasts():
 
 
 def test_use_style_starts_no_shell_outside_a_notebook():
-    code = (
-        "from optbias import figures; figures.use_style(); from IPython import get_ipython; assert get_ipython() is None"
-    )
+    code = "from optbias.figures import use_style; import IPython; use_style(); assert IPython.get_ipython() is None"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from optbias.limit_cycles import two_cycle_amplitude, two_cycle_spectral_radius, two_cycle_state
 from optbias.rules import Adam, RMSProp
 from optbias.seeding import generator

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from optbias.online import (
     OnlineGame,
     amsgrad_regret_bound,

@@ -26,8 +26,8 @@ def run(x: float, beta: float, form: str, nesterov: bool, steps: int) -> torch.T
     ]
 
 
-@pytest.mark.parametrize("form,nesterov", FORMS)
-@pytest.mark.parametrize("x,beta", [(0.03, 0.9), (0.7, 0.5), (1.1, 0.2), (0.2, 0.0)])
+@pytest.mark.parametrize(("form", "nesterov"), FORMS)
+@pytest.mark.parametrize(("x", "beta"), [(0.03, 0.9), (0.7, 0.5), (1.1, 0.2), (0.2, 0.0)])
 def test_the_matrix_is_the_rule(form: str, nesterov: bool, x: float, beta: float) -> None:
     path = run(x, beta, form, nesterov, 40)
     matrix = qd.iteration_matrix(x, beta, form, nesterov)
@@ -77,7 +77,7 @@ def test_inside_the_window_the_heavy_ball_rate_is_the_root_of_beta() -> None:
 
 
 @pytest.mark.parametrize(
-    "x,beta,name",
+    ("x", "beta", "name"),
     [
         (0.1, 0.2, "monotone"),
         (1.0, 0.5, "oscillating"),
@@ -93,11 +93,14 @@ def test_regimes_are_what_the_iterates_do(x: float, beta: float, name: str) -> N
     path = run(x, beta, "heavy_ball", False, 400)
     signs = path[50:90].sign()
     if name == "monotone":
-        assert (signs == signs[0]).all() and (path[1:].abs() <= path[:-1].abs()).all()
+        assert (signs == signs[0]).all()
+        assert (path[1:].abs() <= path[:-1].abs()).all()
     elif name == "alternating":
-        assert (signs[1:] == -signs[:-1]).all() and path[-1].abs() < 1e-6
+        assert (signs[1:] == -signs[:-1]).all()
+        assert path[-1].abs() < 1e-6
     elif name == "oscillating":
-        assert 2 < (signs[1:] != signs[:-1]).sum() < 38 and path[-1].abs() < 1e-6
+        assert 2 < (signs[1:] != signs[:-1]).sum() < 38
+        assert path[-1].abs() < 1e-6
     else:
         assert path[-1].abs() >= 1  # at x = 0 it stays where it is
 
@@ -123,7 +126,7 @@ def test_the_best_pair_of_the_book() -> None:
     assert (round(lr, 6), round(beta, 6), round(r, 6)) == (0.190983, 0.145898, 0.381966)
 
 
-@pytest.mark.parametrize("nesterov,tune", [(False, qd.best_heavy_ball), (True, qd.best_nesterov)])
+@pytest.mark.parametrize(("nesterov", "tune"), [(False, qd.best_heavy_ball), (True, qd.best_nesterov)])
 def test_no_pair_on_a_grid_beats_the_best(nesterov: bool, tune: object) -> None:
     promised = tune(1.0, 25.0).rate  # type: ignore[operator]
     lr = torch.linspace(0.01, 0.3, 300, dtype=torch.float64)[:, None]

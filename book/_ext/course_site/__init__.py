@@ -21,4 +21,9 @@ def setup(app: Sphinx) -> dict[str, object]:
         part.setup(app)
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     # A new env_version makes Sphinx read every page again, so a change of this extension takes effect.
-    return {"version": "1", "env_version": zlib.crc32(sources), "parallel_read_safe": False, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        "env_version": zlib.crc32(sources),
+        "parallel_read_safe": False,
+        "parallel_write_safe": True,
+    }

@@ -111,7 +111,10 @@ def versions() -> list[tuple[str, str]]:
     machine = {"x86_64": "x86-64", "AMD64": "x86-64", "aarch64": "64-bit ARM", "arm64": "64-bit ARM"}
     system = {"Darwin": "macOS"}.get(platform.system(), platform.system())
     cores = os.cpu_count()
-    return [*found, ("platform", f"{system} on {machine.get(platform.machine(), platform.machine())}, {cores} CPU cores")]
+    return [
+        *found,
+        ("platform", f"{system} on {machine.get(platform.machine(), platform.machine())}, {cores} CPU cores"),
+    ]
 
 
 def _in_reading_order(env: BuildEnvironment) -> list[tuple[str, dict]]:
@@ -148,7 +151,8 @@ def _summary(app: Sphinx, docname: str) -> list[nodes.Node]:
     now = time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time())))
     text = (
         f"State of {time.strftime('%d %B %Y', now).lstrip('0')}: {len(records)} pages with {cells} code cells ran from "
-        f"top to bottom without an error, in {seconds:.0f} seconds together, and checked {claims} claims. All of them hold."
+        f"top to bottom without an error, in {seconds:.0f} seconds together, and checked {claims} claims. "
+        "All of them hold."
     )
     return [nodes.paragraph("", text)]
 

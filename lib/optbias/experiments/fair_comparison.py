@@ -25,15 +25,17 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import math
 import os
 import platform
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -138,7 +140,7 @@ class StackedMLP:
     @property
     def size(self) -> int:
         """The number of parameters of one network."""
-        return sum((a + 1) * b for a, b in zip(self.sizes, self.sizes[1:]))
+        return sum((a + 1) * b for a, b in itertools.pairwise(self.sizes))
 
     def init(self, seed: int) -> Tensor:
         """The initial parameters of the network of this seed, shape ``(size,)``, float64."""
@@ -148,7 +150,7 @@ class StackedMLP:
     def __call__(self, theta: Tensor, x: Tensor) -> Tensor:
         """Logits ``(runs, n, classes)`` of inputs ``x (runs, n, features)``."""
         start, last = 0, len(self.sizes) - 2
-        for layer, (a, b) in enumerate(zip(self.sizes, self.sizes[1:])):
+        for layer, (a, b) in enumerate(itertools.pairwise(self.sizes)):
             weight = theta[:, start : start + a * b].view(-1, b, a)
             bias = theta[:, start + a * b : start + (a + 1) * b].unsqueeze(1)
             x = torch.baddbmm(bias, x, weight.transpose(1, 2))
@@ -269,7 +271,7 @@ class _Seeds:
             train = split[: task.train_size]
             batches = train[torch.cat(epochs)].view(-1, task.batch_size)[: task.steps]
             parts.append((task.network.init(seed), train, split[task.train_size :], batches))
-        return cls(*(torch.stack(part) for part in zip(*parts)))
+        return cls(*(torch.stack(part) for part in zip(*parts, strict=True)))
 
 
 def train(
@@ -316,15 +318,16 @@ def train(
         validation_loss, validation_error = split_metrics(stack.validation)
         test_loss, test_error = (m.view(shape) for m in _metrics(task.network, theta, *task.test))
     values = (train_loss, validation_loss, test_loss, train_error, validation_error, test_error)
-    return dict(zip(METRICS, values)) | {"curve": {"steps": sorted(marks), "validation_loss": torch.stack(curve)}}
+    return dict(zip(METRICS, values, strict=True)) | {
+        "curve": {"steps": sorted(marks), "validation_loss": torch.stack(curve)}
+    }
 
 
 def _metrics(network: StackedMLP, theta: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     logits = network(theta, x.expand(len(theta), *x.shape))
-    losses = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), y.repeat(len(theta)), reduction="none"
-    ).view(len(theta), -1)
-    return losses.mean(1), (logits.argmax(-1) != y).to(losses.dtype).mean(1)
+    labels = y.repeat(len(theta))
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels, reduction="none")
+    return losses.view(len(theta), -1).mean(1), (logits.argmax(-1) != y).to(losses.dtype).mean(1)
 
 
 def scores(validation_loss: Tensor, guessing: float) -> Tensor:
@@ -475,7 +478,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = [f"--{k.replace('_', '-')} {v}" for k, v in vars(options).items() if v is not None]
     record["provenance"] = {
         "command": " ".join([parser.prog, *given]),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "seconds": round(time.perf_counter() - started, 1),
         "device": f"cpu ({platform.machine()})",
         "threads": torch.get_num_threads(),

@@ -42,7 +42,9 @@ class AdaGrad(Rule):
 
 @dataclass(frozen=True)
 class RMSProp(Rule):
-    r"""RMSProp: :math:`v \leftarrow \rho v + (1-\rho) g^2,\; \theta \leftarrow \theta - \eta\, g/(\sqrt{v} + \epsilon)`.
+    r"""RMSProp, as in ``torch.optim.RMSprop``.
+
+    .. math:: v \leftarrow \rho v + (1-\rho) g^2, \qquad \theta \leftarrow \theta - \eta\, g / (\sqrt{v} + \epsilon)
 
     With ``eps_inside=True`` the denominator is :math:`\sqrt{v + \epsilon}`; with
     ``bias_correction=True`` it uses :math:`v / (1 - \rho^t)`. The defaults are those of

@@ -93,6 +93,15 @@ class Rule(ABC):
         """Name and value of each hyper-parameter."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
+    def tensors(self) -> list[tuple[str, Tensor]]:
+        """Name and value of each hyper-parameter that is a tensor; ``betas`` may count twice."""
+        numbers = [
+            (name, number)
+            for name, value in self.hyperparameters().items()
+            for number in (value if isinstance(value, (tuple, list)) else (value,))
+        ]
+        return [(name, number) for name, number in numbers if isinstance(number, Tensor)]
+
 
 def at_step(lr: Rate, t: int) -> Number:
     """The learning rate of step ``t`` (1, 2, ...)."""

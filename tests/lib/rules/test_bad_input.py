@@ -22,9 +22,9 @@ from optbias.rules import (
 )
 from optbias.torch_optimizer import as_torch
 
-RULES = [GradientDescent, Momentum, AdaGrad, RMSProp, Adam, AMSGrad, AdamW, SignGD, NormalizedSteepestDescent, Lion, Muon]
 WITH_BETAS = [Adam, AMSGrad, AdamW, Lion]
 WITH_DECAY = [*WITH_BETAS, GradientDescent, Momentum, SignGD, NormalizedSteepestDescent, Muon]
+RULES = [*WITH_DECAY, AdaGrad, RMSProp]
 
 
 def refused(error, *parts):

@@ -241,7 +241,8 @@ def test_amsgrad_never_raises_its_rate_and_adam_does():
         (Momentum(bias_correction=True), {"beta": [0.5, 0.9]}),
         (AdaGrad(), {"lr": [0.1, 0.5], "eps": [0.0, 1e-3]}),
         (RMSProp(), {"lr": [0.01, 0.05], "rho": [0.5, 0.99], "eps": [0.0, 1e-3]}),
-        (Adam(), {"lr": [0.01, 0.05], "betas": [(0.9, 0.999), (0.0, 0.5)], "eps": [0.0, 1e-3], "weight_decay": [0, 0.1]}),
+        (Adam(), {"lr": [0.01, 0.05], "betas": [(0.9, 0.999), (0.0, 0.5)], "eps": [0.0, 1e-3]}),
+        (Adam(), {"lr": [0.01, 0.05], "weight_decay": [0.0, 0.1]}),
         (AMSGrad(), {"lr": [0.01, 0.05], "betas": [(0.9, 0.999), (0.0, 0.5)]}),
         (AdamW(), {"betas": [(0.9, 0.999), (0.0, 0.5)], "weight_decay": [0.0, 0.1]}),
         (SignGD(), {"lr": [0.01, 0.05], "weight_decay": [0.0, 0.1]}),
@@ -267,7 +268,5 @@ def test_a_grid_of_settings_is_one_run_each(rule, grid):
     count = len(next(iter(grid.values())))
     assert together.shape == (61, count, 2)
     for k in range(count):
-        alone = simulate.trajectory(
-            rule.replace(**{name: values[k] for name, values in grid.items()}), loss, start, 60
-        )
+        alone = simulate.trajectory(rule.replace(**{name: values[k] for name, values in grid.items()}), loss, start, 60)
         torch.testing.assert_close(together[:, k], alone, rtol=1e-13, atol=1e-14)

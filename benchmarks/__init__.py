@@ -1,0 +1,1 @@
+"""What ``make bench`` runs. Every number is a ratio of medians from one interleaved run."""

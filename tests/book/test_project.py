@@ -1,0 +1,133 @@
+"""Facts that stand in one place only, and files that must agree with each other."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from lock import MARK, direct, locked
+from project import ROOT, Project
+
+PROJECT = Project()
+TEXT = {".md", ".py", ".yml", ".yaml", ".toml", ".txt", ".cff", ".cfg", ".css", ".js", ".bib", ".svg", ""}
+
+
+def project_files() -> list[Path]:
+    """Files of the repository, also those that are not committed yet."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if listed.returncode != 0:
+        pytest.fail(f"git does not list the files: {listed.stderr}")
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def test_the_repositorys_address_stands_in_one_place() -> None:
+    where = PROJECT.repository.removeprefix("https://")
+    holders = [
+        path.relative_to(ROOT).as_posix()
+        for path in project_files()
+        if path.suffix in TEXT and where in path.read_text(encoding="utf-8", errors="ignore")
+    ]
+    assert holders == ["_config.yml"]
+    assert (ROOT / "_config.yml").read_text().count(where) == 1
+
+
+def pins(path: Path) -> dict[str, Requirement]:
+    lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in path.read_text(encoding="utf-8").splitlines())
+    found = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return {requirement.name.lower(): requirement for requirement in found}
+
+
+def test_requirements_are_exact() -> None:
+    for requirement in pins(ROOT / "requirements.txt").values():
+        assert [s.operator for s in requirement.specifier] == ["=="], requirement
+
+
+def test_no_requirement_lets_jupyter_book_2_in() -> None:
+    for path in [p for p in project_files() if p.name.startswith("requirements") or p.name == "pyproject.toml"]:
+        for line in re.findall(r"jupyter-book[^\"'\n]*", path.read_text(encoding="utf-8")):
+            specifier = Requirement(line.split("#")[0].strip()).specifier
+            assert Version("2.0.0") not in specifier, f"{path}: {line}"
+            assert Version("1.0.4.post1") in specifier
+
+
+def test_the_lock_is_what_is_installed() -> None:
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert MARK in text
+    assert len(direct(text)) >= 20
+    assert locked(text) == text, "requirements.txt and .venv differ: run make env, or make lock"
+
+
+def test_requirement_files_name_no_machine() -> None:
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert not re.search(r"^-", text, re.M)
+
+
+def test_binder_is_lean_and_agrees_with_the_requirements() -> None:
+    binder, book = pins(ROOT / "binder" / "requirements.txt"), pins(ROOT / "requirements.txt")
+    assert {name: str(r) for name, r in binder.items()} == {name: str(book[name]) for name in binder}
+    assert not {"jupyter-book", "jupyterlab", "notebook"} & set(binder)
+    assert "/whl/cpu" in (ROOT / "binder" / "requirements.txt").read_text()
+    library = pins_of_library()
+    assert set(library) <= set(binder), "Binder lacks something that the library needs"
+    for name, requirement in library.items():
+        assert next(iter(binder[name].specifier)).version in requirement.specifier
+    assert (ROOT / "binder" / "runtime.txt").read_text().strip() == "python-3.11"
+    post = ROOT / "binder" / "postBuild"
+    assert post.stat().st_mode & stat.S_IXUSR
+    assert "./lib" in post.read_text()
+
+
+def pins_of_library() -> dict[str, Requirement]:
+    import tomllib
+
+    dependencies = tomllib.loads((ROOT / "lib" / "pyproject.toml").read_text())["project"]["dependencies"]
+    return {Requirement(line).name: Requirement(line) for line in dependencies}
+
+
+def test_library_asks_for_ranges_that_a_hosted_notebook_satisfies() -> None:
+    for requirement in pins_of_library().values():
+        assert {s.operator for s in requirement.specifier} <= {">=", "<"}, requirement
+
+
+def test_continuous_integration_runs_what_a_person_runs() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "make test" in script
+    assert "CI=true" in script
+    assert (ROOT / ".ci" / "run").stat().st_mode & stat.S_IXUSR
+    assert subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")]).returncode == 0
+    workflows = {p.name: yaml.safe_load(p.read_text()) for p in (ROOT / ".github" / "workflows").glob("*.yml")}
+    steps = [step for job in workflows["test.yml"]["jobs"].values() for step in job["steps"]]
+    assert any(step.get("run") == ".ci/run" for step in steps)
+    assert any("upload-artifact" in step.get("uses", "") for step in steps)
+    publish = [step for job in workflows["publish.yml"]["jobs"].values() for step in job["steps"]]
+    assert any(step.get("run") == "make book" for step in publish)
+    assert any("deploy-pages" in step.get("uses", "") for step in publish)
+
+
+@pytest.mark.parametrize("target", ["book", "test", "check", "notebooks", "bench", "serve"])
+def test_make_knows_its_targets(target: str) -> None:
+    # Without its prerequisites: the environment itself is tested elsewhere.
+    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_citation_and_licence() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert {"MIT", "CC-BY-4.0"} == set(citation["license"])
+    licence = (ROOT / "LICENSE").read_text()
+    assert "MIT License" in licence
+    assert "CC BY 4.0" in licence
