@@ -17,7 +17,6 @@ from optbias import _checks
 from optbias.rules import AdamW, Rule
 from optbias.rules.base import check_betas
 
-
 # --- The average update -------------------------------------------------------------------------
 
 
@@ -139,7 +138,9 @@ def eps_minimiser(
         # At the wall slope has the sign of u; at 0 that of -c. So the root lies on the side of c.
         return 0.0 if c == 0 else radius * brentq(slope, 0.0, 1.0 if c > 0 else -1.0, xtol=1e-16, rtol=1e-15)
 
-    return torch.tensor([root(a, c) for a, c in zip(curvature.tolist(), centre.tolist())], dtype=centre.dtype)
+    return torch.tensor(
+        [root(a, c) for a, c in zip(curvature.tolist(), centre.tolist(), strict=True)], dtype=centre.dtype
+    )
 
 
 # --- The way out: beta1 > beta2 -----------------------------------------------------------------

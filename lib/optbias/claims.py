@@ -154,8 +154,9 @@ class _Condition:
         return parts
 
     def holds(self, values: np.ndarray) -> bool:
-        """Whether every entry of ``values`` satisfies every condition. A NaN satisfies none."""
-        checks: list[Any] = [not np.isnan(values).any()]
+        """Whether every entry of ``values`` satisfies every condition."""
+        # Each test asks whether something is so, never whether it is not: with a NaN nothing is.
+        checks = []
         if self.equals is not None:
             target = _as_array("equals", self.equals).astype(float)
             if target.ndim and target.shape != values.shape:

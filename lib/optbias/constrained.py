@@ -10,7 +10,7 @@ Vector norms act on the last axis, matrix norms on the last two.
 from __future__ import annotations
 
 import itertools
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from scipy.optimize import brentq, lsq_linear

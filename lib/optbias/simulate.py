@@ -105,10 +105,16 @@ def trajectory(
         path[0] = theta
         theta = path[0]
         for done in range(0, steps, CHUNK):
-            rows = path[done + 1 : done + 1 + CHUNK]
+            count = min(CHUNK, steps - done)
             # A last, shorter chunk is not worth compiling on its own.
-            advance = _compiled_advance() if compile and len(rows) == CHUNK else _advance
-            theta, state = advance(rule, gradient, project, theta, state, rows)
+            advance = _compiled_advance() if compile and count == CHUNK else _advance
+            iterates, state = advance(rule, gradient, project, theta, state, count)
+            for t, theta in enumerate(iterates, start=done + 1):
+                if theta.shape != path.shape[1:]:
+                    raise ValueError(
+                        f"a step must keep the shape {tuple(path.shape[1:])}; step {t} made {tuple(theta.shape)}"
+                    )
+                path[t] = theta
     return path
 
 
@@ -138,19 +144,18 @@ def _advance(
     project: Callable[[Tensor], Tensor] | None,
     theta: Tensor,
     state: State,
-    rows: Tensor,
-) -> tuple[Tensor, State]:
-    """Fill ``rows`` with the next iterates; return the last one and the state after it."""
-    for row in rows:
+    count: int,
+) -> tuple[list[Tensor], State]:
+    """The next ``count`` iterates, and the state after them."""
+    iterates = []
+    for _ in range(count):
         theta, state = rule.equations(theta, gradient(theta, state["t"] + 1), state)
         if project is not None:
             theta = project(theta)
-        if theta.shape != row.shape:
-            raise ValueError(f"a step must keep the shape {tuple(row.shape)}; it made {tuple(theta.shape)}")
-        row.copy_(theta)
-    return theta, state
+        iterates.append(theta)
+    return iterates, state
 
 
 @functools.cache
-def _compiled_advance() -> Callable[..., tuple[Tensor, State]]:
+def _compiled_advance() -> Callable[..., tuple[list[Tensor], State]]:
     return torch.compile(_advance, dynamic=False)

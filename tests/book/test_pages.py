@@ -79,7 +79,7 @@ def test_every_drawing_has_alt_text(name: str) -> None:
 
 def _shows(source: str) -> bool:
     """Whether a cell draws when it runs, and not only inside a function that it defines."""
-    top = "\n".join(line for line in source.splitlines() if line and not line[0].isspace())
+    top = "\n".join(line for line in source.splitlines() if re.match(r"(?!def |class |@|import |from )\S", line))
     return bool(re.search(r"\b(subplots|plt\.figure|figures\.\w*\(.*ax|draw\w*\(|plot\w*\()", top))
 
 

@@ -11,13 +11,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
+
 from optbias import constrained, norms
 from optbias.rules import Lion, Muon, NormalizedSteepestDescent, SignGD
 from optbias.seeding import generator
 from optbias.simulate import trajectory
-from scipy.optimize import minimize
 
-torch.set_default_dtype(torch.float64)
+
+@pytest.fixture(autouse=True, scope="module")
+def float64():
+    """Everything here is in double precision; other modules keep their own default."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
 
 VECTOR_NORMS = ("l1", "l2", "linf")
 

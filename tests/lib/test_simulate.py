@@ -103,7 +103,7 @@ def test_bad_input():
             trajectory(Adam(), quadratic, START, steps)
     with pytest.raises(ValueError, match=r"must broadcast with theta0, .*; got theta0 \(2,\), lr \(3,\)"):
         trajectory(Adam(lr=torch.tensor([0.1, 0.2, 0.3])), quadratic, START, 1)
-    with pytest.raises(ValueError, match=r"a step must keep the shape \(2,\); it made \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"a step must keep the shape \(2,\); step 1 made \(3, 2\)"):
         trajectory(Adam(), quadratic, START, 1, gradient=lambda theta, t: torch.ones(3, 2))
     with pytest.raises(ValueError, match="compile=True needs gradient=, or a loss that has a gradient method"):
         trajectory(Adam(), quadratic, START, 1, compile=True)
