@@ -60,9 +60,10 @@ def test_an_installation_that_was_cut_off_starts_anew(
     def cut_off(venv: Path, root: Path) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(environment, "install", cut_off)
-        environment.ensure(checkout, checkout / ".venv")
+        with pytest.raises(KeyboardInterrupt):
+            environment.ensure(checkout, checkout / ".venv")
     environment.ensure(checkout, checkout / ".venv")
     assert steps == ["create", "create", "install"]
 
@@ -95,7 +96,7 @@ def test_an_old_python_is_told_what_to_do() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_derived_notebook_runs_where_only_colabs_packages_are(tmp_path: Path) -> None:
-    """A fresh environment with PyTorch, NumPy, Matplotlib, ipywidgets and a kernel; then the first cell does the rest."""
+    """PyTorch, NumPy, Matplotlib, ipywidgets and a kernel in a fresh environment; the first cell does the rest."""
     venv = tmp_path / "colab"
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
     python = environment.python_of(venv)

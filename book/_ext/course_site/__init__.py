@@ -4,6 +4,8 @@
   everything after a build that did not end well.
 * :mod:`.assets` serves MathJax from the site itself and offers the derived notebooks for download.
 * :mod:`.status` has the directives of the status page.
+* :mod:`.dropdowns` folds proofs and solutions without a script.
+* :mod:`.lightness` makes the pages load faster and mends what the theme leaves to mend.
 """
 
 from __future__ import annotations
@@ -13,11 +15,11 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import assets, freshness, status
+from . import assets, dropdowns, freshness, lightness, status
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    for part in (freshness, assets, status):
+    for part in (freshness, assets, status, dropdowns, lightness):
         part.setup(app)
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     # A new env_version makes Sphinx read every page again, so a change of this extension takes effect.
