@@ -64,7 +64,8 @@ def locked(path: Path) -> Iterator[None]:
 def jupyter_book(source: Path, output: Path, *options: str) -> int:
     program = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", program, "build", str(source), "--path-output", str(output)]
-    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    # One thread a page: the pages' problems are small, and several pages run at a time.
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     return subprocess.run([*command, *options], env=environment, cwd=source).returncode
 
 

@@ -145,7 +145,7 @@ def modified_field(rule: Rule, loss: Loss, *, order: int = 2, exact: bool = True
         if rho is None:
             d, s = torch.ones_like(g), torch.zeros_like(g)
         else:
-            d, s = _scaling(g, rule.eps, rule.eps_inside)  # type: ignore[attr-defined]
+            d, s = _scaling(g, rule.eps, rule.eps_inside)  # type: ignore[union-attr]
         u = d * g + decay * theta
         if order == 1:
             return -speed * u
@@ -233,7 +233,9 @@ def order_of_accuracy(
     ``flow_of`` compares with the flows of another rule instead: a control that must fail. Hyper-parameters
     that are tensors of shape ``(..., 1)`` make a batch, as does ``theta0`` of shape ``(..., d)``.
     """
-    rates, first, second = [], [], []
+    rates: list[float] = []
+    first: list[np.ndarray] = []
+    second: list[np.ndarray] = []
     for n in steps:
         lr = time / n
         run = trajectory(rule.replace(lr=lr), loss, theta0, n)

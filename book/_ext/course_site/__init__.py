@@ -2,6 +2,7 @@
 
 * :mod:`.freshness` re-executes the pages that depend on a changed module of ``lib/`` and re-reads
   everything after a build that did not end well.
+* :mod:`.execution` executes the pages that need it, several at a time, before they are read.
 * :mod:`.assets` serves MathJax from the site itself and offers the derived notebooks for download.
 * :mod:`.status` has the directives of the status page.
 * :mod:`.dropdowns` folds proofs and solutions without a script.

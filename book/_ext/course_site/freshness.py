@@ -131,7 +131,7 @@ def fingerprint(text: str, graph: ModuleGraph, versions: str) -> str:
     """What a page's outputs depend on besides its own code, as a hash.
 
     A module stands for its own file and the files beside it that are not Python (a widget's script).
-    A page that reads ``results/`` depends on what was recorded there.
+    A page that may read ``results/``, itself or through a module, depends on what was recorded there.
     """
     code = page_code(text)
     if not code.strip():
@@ -143,7 +143,8 @@ def fingerprint(text: str, graph: ModuleGraph, versions: str) -> str:
         if path.name == "__init__.py":
             files.update(p for p in path.parent.iterdir() if p.is_file() and p.suffix not in (".py", ".pyc"))
     repository = graph.root.parent
-    if "results" in code and (repository / "results").is_dir():
+    reads = "results" in code or any("results" in path.read_text(encoding="utf-8") for path in modules.values())
+    if reads and (repository / "results").is_dir():
         files.update(p for p in (repository / "results").rglob("*") if p.is_file())
     for path in sorted(files):
         digest.update(path.relative_to(repository).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

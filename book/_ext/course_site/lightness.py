@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import tinycss2
 from docutils import nodes
@@ -19,19 +20,30 @@ from sphinx.application import Sphinx
 
 STYLE_SHEETS = ("_static/styles/pydata-sphinx-theme.css", "_static/styles/sphinx-book-theme.css")
 WORD = re.compile(r"[\w-]+")
+FONTAWESOME_SCRIPT = re.compile(r'\s*<script src="[^"]*_static/scripts/fontawesome\.js[^"]*"></script>')
+REPAIRS = {
+    # docutils puts items of a role that a list must not have into the list of the bibliography.
+    'role="doc-biblioentry"': 'role="listitem"',
+    # The line that unfolds hidden code has a visible text, which must be its name.
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+}
 
 
 def mend(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
     """Defer the scripts of a page and correct roles in its text."""
     if pagename != "search":
-        for script in context.get("script_files", ()):
-            # Inline scripts, and the options that one of them changes, run where they stand.
-            filename = getattr(script, "filename", None)
-            if filename and not str(filename).endswith("documentation_options.js"):
-                script.attributes.setdefault("defer", "defer")
+        context["script_files"] = [_deferred(script) for script in context.get("script_files", ())]
     if context.get("body"):
-        # docutils puts items of a role that a list must not have into the list of the bibliography.
-        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+        for wrong, right in REPAIRS.items():
+            context["body"] = context["body"].replace(wrong, right)
+
+
+def _deferred(script: Any) -> Any:
+    """A copy of the script that waits (pages share the originals); inline scripts run where they stand."""
+    filename = str(getattr(script, "filename", None) or "")
+    if not filename or filename.endswith("documentation_options.js"):  # an inline script changes these options
+        return script
+    return type(script)(script.filename, priority=script.priority, **{"defer": "defer", **script.attributes})
 
 
 # -- the style sheet ---------------------------------------------------------------------------------------------
@@ -64,10 +76,6 @@ def _can_match(selector: list, used: set[str]) -> bool:
             for part in token.content:
                 if part.type == "ident" and part.value not in used:
                     return False
-                if part.type == "string" and not all(word in used for word in WORD.findall(part.value)):
-                    # [class*="col-"] and the like ask for a piece of a word.
-                    if not any(part.value in word for word in used):
-                        return False
         before = token.value if token.type == "literal" else None
     return True
 
@@ -94,10 +102,15 @@ def reduced(css: str, used: set[str]) -> str:
     return keep(tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True))
 
 
-def reduce_style_sheets(app: Sphinx, exception: Exception | None) -> None:
+def finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     out = Path(app.outdir)
+    for page in out.rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        lighter = FONTAWESOME_SCRIPT.sub("", html)
+        if lighter != html:
+            page.write_text(lighter, encoding="utf-8")
     scripts = [path for path in (out / "_static").rglob("*.js") if "vendor" not in path.parts]
     used = names_in_use([*out.rglob("*.html"), *scripts])
     for name in STYLE_SHEETS:
@@ -108,4 +121,4 @@ def reduce_style_sheets(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> None:
     app.connect("html-page-context", mend, priority=900)
-    app.connect("build-finished", reduce_style_sheets, priority=950)
+    app.connect("build-finished", finish, priority=950)
