@@ -6,6 +6,7 @@ compute the candidates exactly, so that a run can be compared with them.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +21,14 @@ from optbias.seeding import generator
 def min_norm_solution(a: Tensor, b: Tensor, start: Tensor | None = None) -> Tensor:
     """The solution of ``a @ w = b`` that is nearest to ``start`` (default 0) in the two-norm.
 
-    It is where gradient descent on the squared loss, started at ``start``, ends. Shapes: ``a (n, d)`` of
-    rank n, ``b (n,)``, ``start (d,)``; returns ``(d,)``. Raises ValueError if no exact solution exists.
+    It is where gradient descent on :class:`LeastSquares`, started at ``start``, ends. Shapes: ``a (n, d)``,
+    ``b (n,)``, ``start (d,)``; returns ``(d,)``. Raises ValueError if no exact solution exists.
     """
     _system(a, b)
-    origin = torch.zeros(a.shape[1], dtype=a.dtype) if start is None else start
+    origin = a.new_zeros(a.shape[1]) if start is None else start
+    _checks.tensor("start", origin)
+    if origin.shape != a.shape[1:]:
+        raise ValueError(f"start must have the shape {tuple(a.shape[1:])}; got {tuple(origin.shape)}")
     solution = origin + torch.linalg.pinv(a) @ (b - a @ origin)
     residual = (a @ solution - b).abs().max()
     if residual > 1e-8 * (1 + b.abs().max()):
@@ -90,46 +94,69 @@ def margin(w: Tensor, x: Tensor, y: Tensor, norm: str = "l2") -> Tensor:
 
 
 @dataclass(frozen=True)
-class LogisticLoss:
-    """The mean logistic loss ``log(1 + exp(-y_i <x_i, w>))`` of a linear classifier without bias.
+class LeastSquares:
+    """Half the sum of squares ``|x w - y|^2 / 2`` of a linear model.
 
-    ``x (n, d)``, ``y (n,)`` of +1 and -1. Batched over the leading axes of ``w (..., d)``; the gradient stays
-    accurate when the margins are large and it is tiny.
+    ``x (n, d)``, ``y (n,)``. Batched over the leading axes of ``w (..., d)``. Raises ValueError for other shapes.
     """
 
     x: Tensor
     y: Tensor
 
+    def __post_init__(self) -> None:
+        _system(self.x, self.y)
+
     def __call__(self, w: Tensor) -> Tensor:
         """The loss, shape ``(...)``."""
-        return torch.nn.functional.softplus(-(w @ self._signed.T)).mean(-1)
-
-    def gradient(self, w: Tensor) -> Tensor:
-        """The gradient, shape of ``w``."""
-        signed = self._signed
-        return -(torch.sigmoid(-(w @ signed.T)) @ signed) / len(signed)
-
-    @property
-    def _signed(self) -> Tensor:
-        return self.y[:, None] * self.x
-
-
-@dataclass(frozen=True)
-class WilsonProblem:
-    """The data set on which adaptive methods predict +1 for everything. See :func:`wilson_problem`."""
-
-    x: Tensor
-    """Inputs, shape ``(n, 3 + 5 n)``: label, two constants, and a private block of five for each example."""
-    y: Tensor
-    """Labels, +1 and -1, shape ``(n,)``."""
-
-    def loss(self, w: Tensor) -> Tensor:
-        """Half the sum of squares ``|x w - y|^2 / 2``, batched over leading axes."""
         return 0.5 * (w @ self.x.T - self.y).square().sum(-1)
 
     def gradient(self, w: Tensor) -> Tensor:
-        """The gradient of :meth:`loss`."""
+        """The gradient ``x^T (x w - y)``, shape of ``w``."""
         return (w @ self.x.T - self.y) @ self.x
+
+
+@dataclass(frozen=True)
+class LogisticLoss:
+    """The mean logistic loss ``log(1 + exp(-y_i <x_i, w>))`` of a linear classifier without bias.
+
+    ``x (..., n, d)``, ``y (..., n)`` of +1 and -1: leading axes, if any, are data sets. Batched over the leading
+    axes of ``w (..., d)``, which broadcast with those of ``x``. The gradient stays accurate when the margins are
+    large and it is tiny. Raises ValueError for shapes that do not fit.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __post_init__(self) -> None:
+        if self.x.ndim < 2 or self.y.shape != self.x.shape[:-1] or self.y.numel() == 0:
+            raise ValueError(
+                f"need shapes (..., n, d) and (..., n) with n > 0; got {tuple(self.x.shape)} and {tuple(self.y.shape)}"
+            )
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """The loss, shape ``(...)``."""
+        return torch.nn.functional.softplus(-self._margins(w)).mean(-1)
+
+    def gradient(self, w: Tensor) -> Tensor:
+        """The gradient, shape of ``w``."""
+        weights = torch.sigmoid(-self._margins(w)) / self.x.shape[-2]
+        return -(weights.unsqueeze(-2) @ self._signed).squeeze(-2)
+
+    def _margins(self, w: Tensor) -> Tensor:
+        return (self._signed @ w.unsqueeze(-1)).squeeze(-1)
+
+    @functools.cached_property
+    def _signed(self) -> Tensor:
+        return self.y.unsqueeze(-1) * self.x
+
+
+@dataclass(frozen=True)
+class WilsonProblem(LeastSquares):
+    """The data set on which adaptive methods predict +1 for everything, with its squared loss.
+
+    ``x (n, 3 + 5 n)`` holds the label, two constants, and a private block of five for each example; ``y (n,)``
+    the labels, +1 and -1. See :func:`wilson_problem`.
+    """
 
     def sign_solution(self) -> Tensor:
         """``sign(x^T y) / 4``, which fits the data: where full-batch AdaGrad, RMSProp and Adam end."""

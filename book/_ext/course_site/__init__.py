@@ -16,11 +16,11 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import assets, dropdowns, freshness, lightness, status
+from . import assets, dropdowns, execution, freshness, lightness, status
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    for part in (freshness, assets, status, dropdowns, lightness):
+    for part in (freshness, execution, assets, status, dropdowns, lightness):
         part.setup(app)
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     # A new env_version makes Sphinx read every page again, so a change of this extension takes effect.
