@@ -30,6 +30,32 @@ class PageError(SphinxError):
     category = "A page failed"
 
 
+def read_notebook(env: BuildEnvironment, docname: str) -> Any:
+    """The page as a notebook without outputs; None if it holds no code."""
+    path = Path(env.doc2path(docname))
+    text = path.read_text(encoding="utf-8")
+    config = env.mystnb_config  # type: ignore[attr-defined]
+    reader = create_nb_reader(str(path), env.myst_config, config, text)  # type: ignore[attr-defined]
+    notebook = reader.read(text) if reader else None
+    return notebook if notebook and any(cell.cell_type == "code" for cell in notebook.cells) else None
+
+
+def executed(env: BuildEnvironment, docname: str) -> tuple[Any, float] | None:
+    """The page with its outputs, and the seconds that they took, from the cache; None if it holds no code.
+
+    The copies that the builder leaves in ``jupyter_execute`` have no outputs when these came from the cache.
+    """
+    notebook = read_notebook(env, docname)
+    if notebook is None:
+        return None
+    cache = get_cache(str(env.mystnb_config.execution_cache_path))  # type: ignore[attr-defined]
+    try:
+        record = cache.match_cache_notebook(notebook)
+    except KeyError:
+        return None
+    return cache.get_cache_bundle(record.pk).nb, record.data.get("execution_seconds", 0.0)
+
+
 def execute(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     config: Any = env.mystnb_config  # type: ignore[attr-defined]
     if config.execution_mode != "cache":
@@ -37,16 +63,13 @@ def execute(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     cache = get_cache(str(config.execution_cache_path))
     waiting: dict[Path, Any] = {}
     for name in docnames:
-        path = Path(env.doc2path(name))
-        text = path.read_text(encoding="utf-8")
-        reader = create_nb_reader(str(path), env.myst_config, config, text)  # type: ignore[attr-defined]
-        notebook = reader.read(text) if reader else None
-        if notebook is None or not any(cell.cell_type == "code" for cell in notebook.cells):
+        notebook = read_notebook(env, name)
+        if notebook is None:
             continue
         try:
             cache.match_cache_notebook(notebook)
         except KeyError:
-            waiting[path] = notebook
+            waiting[Path(env.doc2path(name))] = notebook
 
     def run(path: Path, notebook: Any) -> Any:
         LOGGER.info("%s: Executing notebook", path)

@@ -13,12 +13,13 @@ import platform
 import time
 from collections.abc import Iterable
 from importlib import metadata
-from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
+
+from .execution import executed
 
 MIME = "application/vnd.optbias.claim+json"
 PACKAGES = (
@@ -71,16 +72,13 @@ def claims_of(notebook: dict) -> list[dict[str, str]]:
 
 
 def collect(app: Sphinx, doctree: nodes.document) -> None:
-    env = app.env
-    path = Path(env.mystnb_config.output_folder) / f"{env.docname}.ipynb"  # type: ignore[attr-defined]
-    runtime = env.nb_metadata.get(env.docname, {}).get("exec_data", {}).get("runtime")  # type: ignore[attr-defined]
-    if runtime is None or not path.is_file():
+    found = executed(app.env, app.env.docname)
+    if found is None:
         return
-    notebook = json.loads(path.read_text(encoding="utf-8"))
+    notebook, seconds = found
     cells = sum(cell["cell_type"] == "code" for cell in notebook["cells"])
-    if cells:
-        record = {"cells": cells, "seconds": runtime, "claims": claims_of(notebook)}
-        _store(env, "course_records")[env.docname] = record
+    record = {"cells": cells, "seconds": seconds, "claims": claims_of(notebook)}
+    _store(app.env, "course_records")[app.env.docname] = record
 
 
 def forget(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
