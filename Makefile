@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help env book page test check notebooks bench serve lock clean
+.PHONY: help env book page test check notebooks bench pictures serve lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -37,6 +37,9 @@ check: env ## lint, types, docstrings and the fast tests, for daily use
 
 bench: env ## benchmarks, as ratios
 	@$(RUN) -m benchmarks
+
+pictures: book ## the README's screenshots, from the built book (needs a Chromium)
+	@$(RUN) book/_tools/pictures.py
 
 serve: book ## show the built book on http://127.0.0.1:8000 (PORT=... for another port)
 	@echo "http://127.0.0.1:$(PORT)  (Ctrl-C ends it)"

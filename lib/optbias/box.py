@@ -4,7 +4,7 @@ AdamW with weight decay :math:`\lambda` can only converge to KKT points of
 :math:`\min f` over :math:`\|\theta\|_\infty \le 1/\lambda`, if :math:`\beta_1 \le \beta_2` and
 :math:`\epsilon = 0` (Xie & Li, arXiv 2404.04454). This module holds the inequality behind it
 (:func:`average_update_bound`), what epsilon changes (:func:`eps_penalty`), and losses on which
-:math:`\beta_1 > \beta_2` leaves the box (:func:`escape_loss`).
+:math:`\beta_1 > \beta_2` leaves the box (:class:`EscapeLoss`).
 """
 
 from __future__ import annotations
@@ -235,8 +235,8 @@ class EscapeLoss(PrescribedLoss):
     On gradients :math:`g_t = r^t` the update tends to R(r) > 1 (:func:`escape_ratio`), so the
     iterates from 1 fall monotonically to :math:`-R/\lambda`. The loss is the one whose derivative at
     the t-th iterate *is* :math:`r^t`: it falls with the iterates, so it is convex, and AdamW with these
-    hyper-parameters follows it exactly for ``steps`` steps (``orbit``, ``(steps + 1, 1)``). Its only
-    minimiser is ``minimiser`` = -R/lambda; ``domain`` is a window for plots.
+    hyper-parameters follows it exactly for ``steps`` steps (``orbit``, ``(steps + 1, 1)``). It is least at
+    ``minimiser`` = -R/lambda (and on the tiny flat piece around it); ``domain`` is a window for plots.
 
     ``betas``, ``r``, ``lr``, ``weight_decay``, ``bias_correction``: those of the AdamW to mislead
     (epsilon 0). Raises ValueError if R(r) <= 1, or if the nodes come too close for float64.

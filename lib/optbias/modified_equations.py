@@ -7,8 +7,9 @@ A rule with learning rate :math:`\eta` is a map :math:`\theta_{n+1} = \theta_n -
     \dot\theta = -u - \eta\left\{ D\left[\tau(\beta)+\tfrac12 - (\tau(\rho)+\tfrac12)\,s\right] H u
                  + \tfrac{\lambda}{2} u \right\}, \qquad u = D g + \lambda\theta,
 
-where :math:`g` and :math:`H` are gradient and Hessian at :math:`\theta`, :math:`\tau(\beta) = \beta/(1-\beta)` is the mean
-lag of a moving average, :math:`D` is the diagonal scaling and :math:`s \in [0, 1)` says how far it is from constant:
+where :math:`g` and :math:`H` are gradient and Hessian at :math:`\theta`, :math:`\tau(\beta) = \beta/(1-\beta)` is
+the mean lag of a moving average, :math:`D` is the diagonal scaling and :math:`s \in [0, 1]` says how far it is from
+constant (1 only for :math:`\epsilon = 0`):
 
 * Adam, RMSProp, AdamW with epsilon inside the root: :math:`D = (g^2+\epsilon)^{-1/2}`, :math:`s = g^2 D^2`;
   outside: :math:`D = (|g|+\epsilon)^{-1}`, :math:`s = |g| D`. RMSProp has :math:`\beta = 0`.
@@ -23,8 +24,9 @@ arXiv 2309.00079 (Adam, RMSProp). The chapter on backward error analysis derives
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 import torch
@@ -179,7 +181,11 @@ def flow(
 
     Arguments as in :func:`optbias.simulate.trajectory` and :func:`modified_field`. Integrated by the classical
     Runge-Kutta method with ``substeps`` steps per learning rate; the field is smooth within each interval.
+    Raises ValueError unless ``steps`` is an integer >= 0 and ``substeps`` one >= 1.
     """
+    for name, value, low in (("steps", steps, 0), ("substeps", substeps, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise ValueError(f"{name} must be an integer >= {low}; got {value!r}")
     field = modified_field(rule, loss, order=order, exact=exact)
     dt = rule.lr / substeps  # type: ignore[attr-defined]
     theta = theta0.detach().expand(broadcast_shape(rule, theta0))
@@ -231,8 +237,12 @@ def order_of_accuracy(
 
     The rule's own learning rate is replaced. For the heavy ball the flow's time runs as ``lr`` per step too.
     ``flow_of`` compares with the flows of another rule instead: a control that must fail. Hyper-parameters
-    that are tensors of shape ``(..., 1)`` make a batch, as does ``theta0`` of shape ``(..., d)``.
+    that are tensors of shape ``(..., 1)`` make a batch, as does ``theta0`` of shape ``(..., d)``. Raises ValueError
+    unless ``time`` is positive and ``steps`` holds at least two increasing integers.
     """
+    _checks.number("time", time, low=0.0, open_low=True)
+    if len(steps) < 2 or any(b <= a for a, b in itertools.pairwise(steps)):
+        raise ValueError(f"steps must hold at least two increasing integers; got {steps!r}")
     rates: list[float] = []
     first: list[np.ndarray] = []
     second: list[np.ndarray] = []

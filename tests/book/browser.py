@@ -182,7 +182,7 @@ class Reader:
 
 def violations(page: Page, *rules: str) -> list[str]:
     """What axe-core calls serious or critical, one line each."""
-    options: dict = {"resultTypes": ["violations"]}
+    options: dict = {"resultTypes": ["violations"], "preload": False}  # else axe fetches style sheets itself
     if rules:
         options["runOnly"] = list(rules)
     found = Axe().run(page, options=options).response["violations"]
@@ -194,7 +194,13 @@ def violations(page: Page, *rules: str) -> list[str]:
     ]
 
 
-MATHEMATICS_IS_SET = "window.MathJax?.startup?.promise?.then(() => document.fonts.ready).then(() => true)"
+# Formulas are set as they come near the window; here all of them are wanted.
+MATHEMATICS_IS_SET = """async () => {
+  if (!window.MathJax?.startup?.promise) return;
+  await MathJax.startup.promise;
+  await MathJax.startup.document.lazyTypesetAll?.();
+  await document.fonts.ready;
+}"""
 
 OPEN_DROPDOWNS = """() => [...document.querySelectorAll(
     '.bd-article details[open], .bd-article .dropdown:is(.proof, .solution):not(details)')]
@@ -227,7 +233,8 @@ RAW_MATHEMATICS = r"""() => {
     .map(element => 'MathJax: ' + (element.dataset.mjxError ?? element.textContent).slice(0, 120));
   for (const element of document.querySelectorAll('.bd-article .math'))
     if (!element.querySelector('mjx-container')) wrong.push('not set: ' + element.textContent.slice(0, 120));
-  const walker = document.createTreeWalker(document.querySelector('.bd-article') ?? document.body, NodeFilter.SHOW_TEXT);
+  const text = document.querySelector('.bd-article') ?? document.body;
+  const walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const inCode = walker.currentNode.parentElement.closest('pre, code, script, style, mjx-container');
     if (!inCode && /\$\$|\\\(|\\\[|\\begin\{/.test(walker.currentNode.data))

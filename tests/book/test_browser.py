@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser import Reader, Visit, launched, listed_pages, require_chromium, served
 from playwright.sync_api import expect
 
+from browser import Reader, Visit, launched, listed_pages, require_chromium, served
 from project import Project
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]

@@ -65,6 +65,12 @@ def test_bracket_for_large_epsilon():
     assert bias_coefficient(torch.ones(1), (0.0, 0.999), 1e15).item() == pytest.approx(0.5)
 
 
+def test_the_sign_flips_at_the_stated_values():
+    # s* = [(1 + beta)/(1 - beta)] / [(1 + rho)/(1 - rho)], threshold s*/(1 - s*)
+    assert sign_threshold((0.9, 0.999)) == pytest.approx(19 / 1980, rel=1e-9)
+    assert sign_threshold((0.9, 0.95)) == pytest.approx(0.95, rel=1e-9)
+
+
 @given(beta=st.floats(0.0, 0.98), gap=st.floats(1e-3, 0.5))
 def test_the_sign_flips_exactly_at_the_threshold(beta, gap):
     rho = beta + gap * (0.999 - beta)
@@ -132,6 +138,20 @@ def test_controls_lose_the_order():
     assert uncorrected.slope("second", 3) < 1.2
     outside = order_of_accuracy(one.replace(eps_inside=False), loss, START, 0.5, n, flow_of=one)
     assert outside.slope("second", 3) < 0.2
+    ball = order_of_accuracy(Momentum(beta=0.5, form="heavy_ball"), loss, START, 0.5, n, exact=False)
+    assert ball.slope("second", 3) < 1.2
+
+
+@pytest.mark.slow
+def test_the_heavy_ball_follows_its_equation_from_a_moved_start():
+    loss, beta, counts = landscapes.get("generic"), 0.5, (128, 256, 512)
+    errors = []
+    for n in counts:
+        rule = Momentum(lr=0.5 / n, beta=beta, form="heavy_ball")
+        run = trajectory(rule, loss, START, n)
+        moved = START + rule.lr / (1 - beta) * mean_lag(beta) * loss.gradient(START)
+        errors.append((run - flow(rule, loss, moved, n, exact=False))[n // 2 :].abs().max().item())
+    assert np.polyfit(np.log(counts), np.log(errors), 1)[0] == pytest.approx(-2.0, abs=0.15)
 
 
 @pytest.mark.slow
@@ -152,7 +172,7 @@ def test_order_two_for_random_smooth_losses(seed, beta, rho):
     assert result.second[-1] < 1e-9 or result.slope("second", 3) > 1.8
 
 
-def end_sum(lr, beta, rho, steps=25_000, eps=1e-4):
+def end_sum(lr, beta, rho, steps=16_000, eps=1e-4):
     rule = Adam(lr=column(*lr), betas=(column(*beta), column(*rho)), eps=eps, eps_inside=True)
     loss = landscapes.get("bilinear")
     end = trajectory(rule, loss, torch.tensor([2.8, 3.5]), steps)[-1]
@@ -171,6 +191,19 @@ def test_the_bilinear_toy_follows_every_trend():
     assert (s[10:14].diff() < 0).all()
     assert (s[14:18].diff() > 0).all()
     assert s[9].item() == pytest.approx(math.sqrt(3.49), abs=1e-3)
+    # The size of the push on delta = theta_2 - theta_1: d(ln delta) = -lr c I, roughly, for small lr.
+    a = (math.sqrt(3.49) - 0.7) / 2
+    integral = math.log(2.8 * (a + 0.7) / (3.5 * a)) / 0.7
+    for row, c in ((10, 10.0), (14, -10.0)):
+        delta = (s[row : row + 2] ** 2 - 3).sqrt()
+        ratio = torch.log(delta / 0.7) / (-torch.tensor([3e-4, 1e-3]) * c * integral)
+        assert ((ratio > 0.6) & (ratio < 1.6)).all()
+
+
+@pytest.mark.slow
+def test_with_a_large_epsilon_the_toy_is_in_the_two_norm_regime():
+    s = end_sum([0.02, 0.1, 0.3], [0.9] * 3, [0.95] * 3, steps=10_000, eps=1e4)
+    assert (s.diff() < 0).all()
 
 
 @pytest.mark.slow
@@ -234,3 +267,9 @@ def test_bad_input_is_named():
         mean_lag(1.0)
     with pytest.raises(ValueError, match="n must"):
         mean_lag(0.9, -1)
+    with pytest.raises(ValueError, match="substeps must"):
+        flow(GradientDescent(), landscapes.get("bowl"), torch.ones(2), 3, substeps=0)
+    with pytest.raises(ValueError, match="time"):
+        order_of_accuracy(GradientDescent(), landscapes.get("bowl"), torch.ones(2), 0.0)
+    with pytest.raises(ValueError, match="increasing"):
+        order_of_accuracy(GradientDescent(), landscapes.get("bowl"), torch.ones(2), 1.0, (64, 32))

@@ -14,6 +14,7 @@ from sphinx.config import Config
 # demand, and the accessibility tools that the reader can switch on in MathJax's menu, in English.
 MATHJAX_PARTS = (
     "tex-chtml.js",
+    "ui/lazy.js",
     "output/chtml/fonts/**/*.woff",
     "input/tex/extensions/*.js",
     "a11y/*.js",

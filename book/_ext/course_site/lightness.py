@@ -4,23 +4,30 @@
   others to be there already.
 * The theme's style sheet keeps only the rules that can match: a rule whose selector names a class, id or attribute
   that occurs in no page and no script of the site is dropped.
-* The theme's FontAwesome script is left out: the web font in its style sheet shows the same icons.
+* The theme's FontAwesome script is left out: the web font in its style sheet shows the same icons. Of that font
+  the site carries the icons that the style sheets name.
+* Pictures say their size and are fetched as they come near the window.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import tinycss2
 from docutils import nodes
+from fontTools import subset
 from sphinx.application import Sphinx
 
 STYLE_SHEETS = ("_static/styles/pydata-sphinx-theme.css", "_static/styles/sphinx-book-theme.css")
 WORD = re.compile(r"[\w-]+")
 FONTAWESOME_SCRIPT = re.compile(r'\s*<script src="[^"]*_static/scripts/fontawesome\.js[^"]*"></script>')
+ICON = re.compile(r"\\([0-9a-f]{2,5})")
+PICTURE = re.compile(r'<img [^>]*src="(?P<src>[^":]*_images/[^"]+\.png)"[^>]*>')
 REPAIRS = {
     # docutils puts items of a role that a list must not have into the list of the bibliography.
     'role="doc-biblioentry"': 'role="listitem"',
@@ -65,7 +72,7 @@ def _selectors(prelude: list) -> list[list]:
 
 
 def _can_match(selector: list, used: set[str]) -> bool:
-    """Whether every class, id and attribute that the selector demands occurs; what stands in ``:not()`` etc. is free."""
+    """Whether every class, id and attribute that the selector demands occurs; ``:not()`` and the like are free."""
     before = None
     for token in selector:
         if token.type == "hash" and token.value not in used:
@@ -102,13 +109,63 @@ def reduced(css: str, used: set[str]) -> str:
     return keep(tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True))
 
 
+# -- icons and pictures ------------------------------------------------------------------------------------------
+
+
+def subset_icons(static: Path, sheets: Iterable[Path]) -> None:
+    """Replace FontAwesome's fonts by ones that hold only the icons that the style sheets name."""
+    texts = {path: path.read_text(encoding="utf-8") for path in sheets}
+    everything = "".join(texts.values())  # the sheets name an icon by its code or hold the character itself
+    icons = sorted({int(code, 16) for code in ICON.findall(everything)} | {ord(character) for character in everything})
+    digest = hashlib.sha256(repr(icons).encode()).hexdigest()[:12]
+    for font in sorted((static / "vendor" / "fontawesome" / "webfonts").glob("*.ttf")):
+        small = font.with_name(f"{font.stem}.{digest}.woff")
+        if not small.exists():
+            options = subset.Options(flavor="woff", notdef_outline=True, layout_features=[])
+            loaded = subset.load_font(str(font), options)
+            subsetter = subset.Subsetter(options)
+            subsetter.populate(unicodes=icons)
+            subsetter.subset(loaded)
+            subset.save_font(loaded, str(small), options)
+        source = re.compile(
+            rf'url\(([^)]*){font.stem}\.woff2\)\s*format\("woff2"\),\s*url\([^)]*\)\s*format\("truetype"\)'
+        )
+        for path, text in texts.items():
+            texts[path] = source.sub(rf'url(\g<1>{small.name}) format("woff")', text)
+    for path, text in texts.items():
+        if text != path.read_text(encoding="utf-8"):
+            path.write_text(text, encoding="utf-8")
+
+
+def _png_size(path: Path) -> tuple[int, int] | None:
+    head = path.read_bytes()[:24] if path.is_file() else b""
+    return struct.unpack(">II", head[16:24]) if head.startswith(b"\x89PNG\r\n\x1a\n") else None
+
+
+def with_sizes(html: str, folder: Path) -> str:
+    """The page with the size of each PNG written down; all but the first are fetched only when they come near."""
+    count = 0
+
+    def sized(match: re.Match[str]) -> str:
+        nonlocal count
+        tag = match[0]
+        size = None if " width=" in tag else _png_size(folder / match["src"])
+        if size is None:
+            return tag
+        count += 1
+        lazy = ' loading="lazy"' if count > 1 else ""
+        return f'{tag[:4]} width="{size[0]}" height="{size[1]}"{lazy}{tag[4:]}'
+
+    return PICTURE.sub(sized, html)
+
+
 def finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.format != "html":
         return
     out = Path(app.outdir)
     for page in out.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
-        lighter = FONTAWESOME_SCRIPT.sub("", html)
+        lighter = with_sizes(FONTAWESOME_SCRIPT.sub("", html), page.parent)
         if lighter != html:
             page.write_text(lighter, encoding="utf-8")
     scripts = [path for path in (out / "_static").rglob("*.js") if "vendor" not in path.parts]
@@ -117,6 +174,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         path = out / name
         if path.is_file():
             path.write_text(reduced(path.read_text(encoding="utf-8"), used), encoding="utf-8")
+    subset_icons(out / "_static", [path for path in (out / "_static").rglob("*.css") if "vendor" not in path.parts])
 
 
 def setup(app: Sphinx) -> None:

@@ -1,0 +1,82 @@
+"""Make the README's pictures from the built book: ``make pictures``. Needs a Chromium.
+
+python book/_tools/pictures.py [--site _build/html] [--page momentum]
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page
+
+from project import ROOT
+
+sys.path.append(str(ROOT / "tests" / "book"))
+
+from browser import MATHEMATICS_IS_SET, chromium, launched, served  # noqa: E402
+
+OUTPUT = ROOT / "docs" / "pictures"
+LIMIT = 300_000
+DESK = {"width": 1200, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+def save(png: bytes, name: str) -> None:
+    """Write a screenshot with a palette, which keeps it small."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    path = OUTPUT / f"{name}.png"
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    size = path.stat().st_size
+    if size > LIMIT:
+        raise SystemExit(f"{path} has {size} bytes, more than {LIMIT}")
+    print(f"{path.relative_to(ROOT)}: {picture.width} x {picture.height}, {size // 1000} kB")
+
+
+def take(site: Path, name: str, program: str) -> None:
+    """The chapter ``name`` in both themes and on a phone, and its first group of claims."""
+    with served(site) as base, launched(program) as browser:
+        for label, size, theme in (("light", DESK, "light"), ("dark", DESK, "dark"), ("phone", PHONE, "light")):
+            context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")
+            page = context.new_page()
+            page.goto(f"{base}/book/{name}.html", wait_until="load")
+            page.evaluate(MATHEMATICS_IS_SET)
+            # Below the title, where text, formulas and a figure stand together.
+            page.locator(".bd-article figure img").first.evaluate(
+                "image => scrollTo(0, image.getBoundingClientRect().bottom + scrollY - innerHeight + 80)"
+            )
+            page.wait_for_function("[...document.images].every(image => image.complete || image.loading === 'lazy')")
+            page.locator(".bd-article figure img").first.evaluate("image => image.decode()")
+            page.mouse.move(size["width"] / 2, size["height"] - 2)
+            save(page.screenshot(), f"chapter-{label}")
+            if label == "light":
+                save(_claims(page), "claims")
+            context.close()
+
+
+def _claims(page: Page) -> bytes:
+    """The first code cell that shows a table and checks its numbers."""
+    page.add_style_tag(content="#pst-skip-link, .bd-header-article, #pst-back-to-top { visibility: hidden }")
+    return page.locator("div.cell:has(.cell_output :is(pre, table)):has(.claim)").first.screenshot()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Take the pictures named in the README."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--site", type=Path, default=ROOT / "_build" / "html", help="the folder of the built book")
+    parser.add_argument("--page", default="momentum", help="the chapter that is shown")
+    options = parser.parse_args(arguments)
+    program = chromium()
+    if program is None:
+        print("The pictures need a Chromium on the PATH.", file=sys.stderr)
+        return 1
+    take(options.site.resolve(), options.page, program)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
