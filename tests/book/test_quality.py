@@ -14,7 +14,8 @@ from course_site.lightness import reduced, with_sizes
 
 def test_the_style_sheet_keeps_what_can_match_and_nothing_else() -> None:
     css = """
-      :root{--a:1px} body,.gone{margin:0} .kept .gone{color:red} #kept{color:blue} [data-gone]{top:0} a:not(.gone){left:0}
+      :root{--a:1px} body,.gone{margin:0} .kept .gone{color:red} #kept{color:blue} [data-gone]{top:0}
+      a:not(.gone){left:0}
       @media print{.gone{right:0} .kept{right:1px}} @media screen{.gone{x:y}} @font-face{font-family:F;src:url(f.woff)}
     """
     found = reduced(css, {"body", "kept"})
