@@ -214,9 +214,15 @@ class Book:
                 last = [" ".join(part.render_as("text") for part in name) for name in names]
                 fields = entry.fields
                 who = f"{last[0]} et al." if len(last) > 2 else " and ".join(last) or fields.get("title", key)
-                link = f"https://doi.org/{fields['doi']}" if "doi" in fields else fields.get("url", "")
-                if "eprint" in fields and fields.get("archiveprefix", "arXiv").lower() == "arxiv":
-                    link = link or f"https://arxiv.org/abs/{fields['eprint']}"
+                arxiv = re.search(r"arXiv[: ]*(\d{4}\.\d{4,5}|[a-z-]+/\d{7})", " ".join(fields.values()), re.I)
+                if "doi" in fields:
+                    link = f"https://doi.org/{fields['doi']}"
+                elif "url" in fields:
+                    link = fields["url"]
+                elif "eprint" in fields or arxiv:
+                    link = f"https://arxiv.org/abs/{fields.get('eprint') or (arxiv and arxiv[1])}"
+                else:
+                    link = f"{self.project.site}/book/references.html"
                 found[key] = (who, fields.get("year", "n.d."), link)
         return found
 
@@ -297,7 +303,7 @@ class Translator:
         return f"\n$$\n{body}{tag}\n$$\n"
 
     def titled(self, title: str, body: list[str], folded: bool = False) -> str:
-        inside = self.lines(body).strip()
+        inside = re.sub(r"\n{3,}", "\n\n", self.lines(body).strip())
         return self.folded(title, inside) if folded else f"\n{quote(f'**{title}**')}\n>\n{quote(inside)}\n"
 
     def folded(self, title: str, inside: str) -> str:
@@ -415,7 +421,7 @@ class Translator:
                 raise TranslationError(f"book/{self.page}.md: {key.strip()!r} is not in the bibliography")
             who, year, link = self.book.sources[key.strip()]
             text = f"{who} ({year})" if role == "cite:t" else f"{who}, {year}"
-            made.append(f"[{text}]({link})" if link else text)
+            made.append(f"[{text}]({link})")
         return ", ".join(made) if role == "cite:t" else f"({'; '.join(made)})"
 
     def link(self, image: str, text: str, where: str) -> str:
@@ -483,6 +489,10 @@ print("Ready: optbias", importlib.metadata.version("optbias"))
 """
 
 
+_EXERCISE_HEADING = re.compile(r"^(?=#### (?:Exercise|Solution))", re.M)
+FOLDED = {"heading_collapsed": True, "jp-MarkdownHeadingCollapsed": True}
+
+
 def notebook(book: Book, page: str) -> str:
     """The text of the derived notebook of ``page``."""
     project, translator = book.project, Translator(book, page)
@@ -497,15 +507,18 @@ def notebook(book: Book, page: str) -> str:
         ("markdown", origin, {}),
     ]
     for cell in book.notebooks[page]:
+        metadata: dict
         tags = cell.metadata.get("tags", [])
         if "remove-cell" in tags:
             continue
         if cell.cell_type == "markdown":
-            text = translator.cell(cell.source)
-            if text:
-                cells.append(("markdown", text, {}))
+            for text in _EXERCISE_HEADING.split(translator.cell(cell.source)):
+                # A solution that runs over several cells is folded with its heading.
+                metadata = dict(FOLDED) if text.startswith("#### Solution") else {}
+                if text.strip():
+                    cells.append(("markdown", text.strip("\n"), metadata))
             continue
-        metadata: dict = {"tags": tags} if tags else {}
+        metadata = {"tags": tags} if tags else {}
         if {"hide-input", "hide-cell"} & set(tags):
             metadata["jupyter"] = {"source_hidden": True}
         cells.append(("code", cell.source, metadata))

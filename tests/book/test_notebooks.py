@@ -96,8 +96,7 @@ CASES = {
     ),
     "nested directives": (
         "::::{admonition} Predict\n:class: predict\nWhich?\n\n:::{dropdown} Answer\nThis.\n:::\n::::",
-        "> **Predict**\n>\n> Which?\n>\n>\n> <details>\n> <summary><b>Answer</b></summary>\n>\n"
-        "> This.\n>\n> </details>",
+        "> **Predict**\n>\n> Which?\n>\n> <details>\n> <summary><b>Answer</b></summary>\n>\n> This.\n>\n> </details>",
     ),
     "mathematics in lines": (
         "```{math}\na &= b \\\\\nc &= d\n```",
@@ -149,3 +148,15 @@ def test_options_in_yaml_and_in_colons_read_alike() -> None:
         for text in ("```{math}\n:label: eq-a\nx\n```", "```{math}\n---\nlabel: eq-a\n---\nx\n```")
     )
     assert (short.label, short.lines) == (long.label, long.lines) == ("eq-a", ["x"])
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_solutions_are_folded(name: str) -> None:
+    for cell in nbformat.read(str(DERIVED[name]), as_version=4).cells:
+        if cell.cell_type == "markdown" and "#### Solution" in cell.source:
+            assert cell.source.startswith("#### Solution")
+            assert cell.metadata["jp-MarkdownHeadingCollapsed"] is True
+
+
+def test_every_source_has_a_link(book: Book) -> None:
+    assert [key for key, (_, _, link) in book.sources.items() if not link.startswith("https://")] == []
