@@ -16,7 +16,6 @@ env: ## set up .venv: the pinned packages and the library
 	@$(PYTHON) book/_tools/environment.py $(VENV)
 
 book: env ## build the website into _build/html
-	@$(RUN) book/_tools/notebooks.py
 	@$(RUN) book/_tools/build.py
 
 page: env ## preview one page: make page PAGE=adam

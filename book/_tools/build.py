@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import notebooks
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,17 +70,24 @@ def jupyter_book(source: Path, output: Path, *options: str) -> int:
     return subprocess.run([*command, *options], env=environment, cwd=source).returncode
 
 
+def up_to_date(root: Path, output: Path) -> bool:
+    """Whether the last build was of exactly these inputs and is still there."""
+    stamp, index = output / "_build" / "course-book.json", output / "_build" / "html" / "index.html"
+    if not (stamp.is_file() and index.is_file()):
+        return False
+    return json.loads(stamp.read_text()).get("inputs") == signature(root)
+
+
 def build_book(root: Path, output: Path, force: bool = False) -> int:
     """Build the whole book strictly: a warning, an error in a cell or a dead reference fails it."""
     build = output / "_build"
     stamp = build / "course-book.json"
     index = build / "html" / "index.html"
     with locked(build / ".lock"):
-        now = signature(root)
-        recorded = json.loads(stamp.read_text()) if stamp.is_file() else {}
-        if recorded.get("inputs") == now and index.is_file() and not force:
+        if not force and up_to_date(root, output):
             print(f"The book is up to date: {index}")
             return 0
+        now = signature(root)
         stamp.unlink(missing_ok=True)
         code = jupyter_book(root, output, "-W", "--keep-going", "-n", *(["--all"] if force else []))
         if code != 0 or not index.is_file():
@@ -133,7 +141,11 @@ def main(arguments: list[str] | None = None) -> int:
         return preview_page(root, options.page)
     if options.draft:
         return draft_book(root)
-    return build_book(root, (options.output or root).resolve(), options.force)
+    output = (options.output or root).resolve()
+    # The notebooks of the pages belong to the book: its buttons open them.
+    if root == ROOT and (options.force or not up_to_date(root, output)) and notebooks.main([]) != 0:
+        return 1
+    return build_book(root, output, options.force)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,7 @@ def mini_book(tmp_path: Path) -> MiniBook:
 @pytest.fixture(scope="session")
 def site() -> Path:
     """The folder of the built website. Building is instant where ``make book`` or another test has done it."""
-    for tool in ("notebooks.py", "build.py"):
-        command = [sys.executable, str(ROOT / "book" / "_tools" / tool)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    command = [sys.executable, str(ROOT / "book" / "_tools" / "build.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     return ROOT / "_build" / "html"

@@ -187,15 +187,13 @@ class Freshness:
         for record in cache.list_cache_records():
             if record.uri not in fresh_files:
                 cache.remove_cache(record.pk)
+        # What is left in the cache was made from the present sources. Saved now, so that a page that fails
+        # does not cost the outputs of the pages that ran before it.
+        self._save(self.current)
         again = (stale & set(env.all_docs)) - added - removed
         for name in sorted(again):
             LOGGER.info("%s: the code it imports changed, so it is executed again", name)
         return sorted(env.found_docs if self.last_build_failed else again)
-
-    def was_read(self, app: Sphinx, doctree: object) -> None:
-        name = app.env.docname
-        if name in self.current:
-            self._save({**self._load(), name: self.current[name]})
 
     def finish(self, app: Sphinx, exception: Exception | None) -> None:
         if exception is None and app._warncount == 0:
@@ -218,7 +216,6 @@ def setup(app: Sphinx) -> None:
     state = Freshness()
     app.connect("builder-inited", state.start)
     app.connect("env-get-outdated", state.outdated)
-    app.connect("doctree-read", state.was_read)
     app.connect("build-finished", state.finish)
 
 
