@@ -20,8 +20,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import notebooks
 import yaml
+
 
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED = {"__pycache__", ".ipynb_checkpoints"}
@@ -143,8 +143,11 @@ def main(arguments: list[str] | None = None) -> int:
         return draft_book(root)
     output = (options.output or root).resolve()
     # The notebooks of the pages belong to the book: its buttons open them.
-    if root == ROOT and (options.force or not up_to_date(root, output)) and notebooks.main([]) != 0:
-        return 1
+    if root == ROOT and (options.force or not up_to_date(root, output)):
+        import notebooks  # takes a second, which a build with nothing to do can save
+
+        if notebooks.main([]) != 0:
+            return 1
     return build_book(root, output, options.force)
 
 

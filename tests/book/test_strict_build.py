@@ -67,6 +67,16 @@ def test_a_repaired_page_builds(mini_book: MiniBook) -> None:
     assert "repaired" in mini_book.html("page")
 
 
+def test_a_page_that_fails_does_not_cost_the_outputs_of_the_others(mini_book: MiniBook) -> None:
+    mini_book.page("good", "# Good\n\n" + cell("print(1)"))
+    mini_book.page("bad", "# Bad\n\n" + cell("1 / 0"))
+    assert mini_book.build().code != 0
+    mini_book.page("bad", "# Bad\n\n" + cell("print(2)"))
+    repaired = mini_book.build()
+    assert repaired.code == 0, repaired.log
+    assert repaired.executed == ["bad"]
+
+
 def test_hidden_folders_and_derived_notebooks_are_not_pages(mini_book: MiniBook) -> None:
     raising = {"cell_type": "code", "source": "1/0", "metadata": {}, "outputs": [], "execution_count": None}
     notebook = json.dumps({"cells": [raising], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
