@@ -22,3 +22,9 @@ const openTarget = () => {
 };
 addEventListener("hashchange", openTarget);
 openTarget();
+
+// MathJax sets the formulas near the window first. When the page has come to rest the others follow, so that
+// nothing is missing for search in the page, for copying and for screen readers.
+const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
+const setRemainingMath = () => window.MathJax?.startup?.document?.lazyTypesetAll?.();
+addEventListener("load", () => setTimeout(() => whenIdle(setRemainingMath), 4000));

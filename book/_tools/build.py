@@ -22,7 +22,6 @@ from pathlib import Path
 
 import yaml
 
-
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED = {"__pycache__", ".ipynb_checkpoints"}
 
