@@ -27,4 +27,4 @@ openTarget();
 // nothing is missing for search in the page, for copying and for screen readers.
 const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
 const setRemainingMath = () => window.MathJax?.startup?.document?.lazyTypesetAll?.();
-addEventListener("load", () => setTimeout(() => whenIdle(setRemainingMath), 4000));
+addEventListener("load", () => setTimeout(() => whenIdle(setRemainingMath), 12000));
