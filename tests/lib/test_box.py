@@ -17,16 +17,6 @@ from optbias.rules import Adam, AdamW
 from optbias.seeding import generator
 from optbias.simulate import trajectory
 
-
-@pytest.fixture(autouse=True, scope="module")
-def float64():
-    """Everything here is in double precision; other modules keep their own default."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 PAIRS = [(0.9, 0.9), (0.9, 0.99), (0.9, 0.999), (0.5, 0.9), (0.99, 0.999), (0.0, 0.5)]
 
 

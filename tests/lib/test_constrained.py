@@ -18,16 +18,6 @@ from optbias.rules import Lion, Muon, NormalizedSteepestDescent, SignGD
 from optbias.seeding import generator
 from optbias.simulate import trajectory
 
-
-@pytest.fixture(autouse=True, scope="module")
-def float64():
-    """Everything here is in double precision; other modules keep their own default."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 VECTOR_NORMS = ("l1", "l2", "linf")
 
 

@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -217,8 +217,3 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", state.start)
     app.connect("env-get-outdated", state.outdated)
     app.connect("build-finished", state.finish)
-
-
-def dependents(pages: Iterable[Path], module: str, graph: ModuleGraph) -> Iterator[Path]:
-    """The pages that depend on ``module``."""
-    return (page for page in pages if module in page_modules(page.read_text(encoding="utf-8"), graph))
