@@ -14,7 +14,11 @@ FLOORS = [
     ["step_size", "quadratic_dynamics", "online", "limit_cycles", "proximal", "box", "constrained", "margins"],
     ["modified_equations"],
     ["data", "models", "curvature", "surfaces"],
+    ["training"],
     ["experiments"],
+    ["widgets"],
+    ["exercises", "grading"],
+    ["__main__"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
 PACKAGE = Path(optbias.__file__).parent
