@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help env book page test check notebooks bench pictures serve lock clean
+.PHONY: help env book page test check notebooks exercises bench pictures serve lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -23,6 +23,9 @@ page: env ## preview one page: make page PAGE=adam
 
 notebooks: env ## derive the .ipynb of every page
 	@$(RUN) book/_tools/notebooks.py
+
+exercises: env ## derive the nbgrader notebooks from exercises/text and validate them
+	@$(RUN) exercises/_tools/derive.py --validate
 
 test: book ## every test, on the book just built
 	@$(RUN) -m pytest -n auto --dist loadgroup

@@ -14,9 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch, numpy and JAX 
 
 import torch
 
-from benchmarks import optimizer, simulate
+from benchmarks import optimizer, simulate, training, widgets
 
-BENCHMARKS = {"simulate": simulate.run, "optimizer": optimizer.run}
+BENCHMARKS = {"simulate": simulate.run, "optimizer": optimizer.run, "training": training.run, "widgets": widgets.run}
 
 
 def main() -> None:

@@ -33,3 +33,30 @@ def global_random_state_is_left_alone():
     untouched = torch.equal(before, torch.get_rng_state())
     torch.set_rng_state(before)
     assert untouched, "the test drew from torch's global generator; use optbias.seeding.generator(seed)"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the tests of the autograder recorded: wrong answers caught, mutants killed, right answers refused."""
+    recorded = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == "exercises"
+    ]
+    if not recorded:
+        return
+    total = {
+        key: sum(record.get(key, 0) for record in recorded) for record in recorded for key in record if key != "task"
+    }
+    terminalreporter.section("the autograder of the exercises")
+    for what, of, text in (
+        ("caught", "wrong", "wrong answers lost what they should"),
+        ("killed", "mutants", "machine mutants killed, the survivors listed as equivalent"),
+        ("false_fails", "right", "right answers in other styles refused"),
+        ("flakes", "gradings", "gradings differed over seeds, order and parts"),
+    ):
+        if total.get(of):
+            share = 100 * total.get(what, 0) / total[of]
+            terminalreporter.write_line(f"{total.get(what, 0)} of {total[of]} ({share:.1f} %) {text}")

@@ -14,6 +14,7 @@ addEventListener("afterprint", () => {
 
 // A link to a folded proof or solution opens it.
 const openTarget = () => {
+  if (location.hash.startsWith("#widget=")) return; // the state of a widget, not a place
   const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (!target) return;
   for (let element = target; element; element = element.parentElement) {
@@ -23,8 +24,65 @@ const openTarget = () => {
 addEventListener("hashchange", openTarget);
 openTarget();
 
-// MathJax sets the formulas near the window first. When the page has come to rest the others follow, so that
-// nothing is missing for search in the page, for copying and for screen readers.
-const whenIdle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
-const setRemainingMath = () => window.MathJax?.startup?.document?.lazyTypesetAll?.();
-addEventListener("load", () => setTimeout(() => whenIdle(setRemainingMath), 12000));
+// A prediction: the reader chooses and commits, then the answer opens. Nothing is stored or sent.
+for (const form of document.querySelectorAll(".predict-form")) {
+  const box = form.closest(".predict");
+  const answer = box.querySelector("details.predict-answer");
+  const button = form.querySelector(".predict-commit");
+  const verdict = form.querySelector(".predict-verdict");
+  const choices = [...form.querySelectorAll(".predict-choice")];
+  const inputs = [...form.querySelectorAll("input")];
+  const chosen = () => choices.find((choice) => choice.querySelector("input").checked);
+  // A widget of the page shows the question's setting as soon as the reader has committed.
+  const show = (scroll) => {
+    if (!form.dataset.shows) return;
+    const detail = { ...JSON.parse(form.dataset.shows), scroll };
+    document.dispatchEvent(new CustomEvent("optbias:show", { detail }));
+  };
+  const seen = form.dataset.shows && Object.assign(document.createElement("button"), {
+    type: "button", className: "predict-commit", textContent: "Show it in the figure", onclick: () => show(true),
+  });
+  if (seen) button.after(" ", seen);
+  const mark = (choice, text) => {
+    const note = document.createElement("em");
+    note.className = "predict-mark";
+    note.textContent = ` ${text}`;
+    choice.append(note);
+  };
+  const ask = () => {
+    form.querySelectorAll(".predict-mark").forEach((note) => note.remove());
+    inputs.forEach((input) => { input.disabled = false; input.checked = false; });
+    delete form.dataset.committed;
+    button.textContent = "Commit";
+    verdict.textContent = "";
+    if (seen) seen.hidden = true;
+    if (answer) { answer.hidden = true; answer.open = false; }
+  };
+  const reveal = () => {
+    const mine = chosen();
+    if (choices.length && !mine) {
+      verdict.textContent = "Choose one first.";
+      return;
+    }
+    inputs.forEach((input) => { input.disabled = true; });
+    form.dataset.committed = "";
+    button.textContent = "Ask me again";
+    const right = mine && "right" in mine.dataset;
+    const more = answer ? "" : " The text below says why.";
+    verdict.textContent = !mine ? `Compare with the ${answer ? "answer" : "text below"}.` : right ? `That is right.${more}` : `The marked one is right.${more}`;
+    for (const choice of choices) {
+      if ("right" in choice.dataset) mark(choice, choice === mine ? "your prediction, and right" : "right");
+      else if (choice === mine) mark(choice, "your prediction");
+    }
+    if (answer) { answer.hidden = false; answer.open = true; }
+    show(false);
+    if (seen) seen.hidden = false;
+  };
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if ("committed" in form.dataset) ask();
+    else reveal();
+  });
+  button.hidden = false;
+  ask();
+}

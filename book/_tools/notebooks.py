@@ -26,7 +26,11 @@ from pathlib import Path
 import jupytext
 import yaml
 
-from project import Project
+from project import ROOT, Project
+
+sys.path.append(str(ROOT / "book" / "_ext"))
+
+import predictions  # noqa: E402
 
 ADMONITIONS = {
     name: name.capitalize()
@@ -267,6 +271,8 @@ class Translator:
             own = self.inline(block.argument) if kind == "admonition" else ADMONITIONS[kind]
             body = block.lines if kind == "admonition" or not block.argument else [block.argument, *block.lines]
             return self.titled(own, body, folded="dropdown" in block.classes)
+        if kind == "predict":
+            return self.prediction(block)
         if kind == "dropdown":
             return self.folded(self.inline(block.argument), self.lines(block.lines))
         if kind in ("exercise", "exercise-start"):
@@ -305,6 +311,17 @@ class Translator:
     def titled(self, title: str, body: list[str], folded: bool = False) -> str:
         inside = re.sub(r"\n{3,}", "\n\n", self.lines(body).strip())
         return self.folded(title, inside) if folded else f"\n{quote(f'**{title}**')}\n>\n{quote(inside)}\n"
+
+    def prediction(self, block: Block) -> str:
+        question, choices, answer = predictions.parts(block.lines)
+        asked = self.lines([block.lines[i] for i in question]).strip()
+        asked += "".join(
+            f"\n- {self.inline(text)}" if i else f"\n\n- {self.inline(text)}" for i, (_, text, _) in enumerate(choices)
+        )
+        right = ", ".join(f"**{self.inline(text)}**" for is_right, text, _ in choices if is_right)
+        reason = self.lines([block.lines[i] for i in answer]).strip()
+        text = "\n\n".join(filter(None, (right, reason)))
+        return f"\n{quote('**Predict**')}\n>\n{quote(asked)}\n" + (self.folded("Answer", text) if text else "")
 
     def folded(self, title: str, inside: str) -> str:
         return f"\n<details>\n<summary><b>{html_title(title)}</b></summary>\n\n{inside.strip()}\n\n</details>\n"

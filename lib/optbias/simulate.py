@@ -95,26 +95,21 @@ def trajectory(
 
     with torch.no_grad():
         theta = theta0.detach().expand(broadcast_shape(rule, theta0))
-        state = rule.init(theta)
-        path = theta.new_empty((steps + 1, *theta.shape))
-        if compile:
-            # The coordinates become the slowest axis in memory, so that the runs of a batch fill the
-            # vector units; t becomes a tensor, so that the code of one chunk serves for all.
-            path = path.movedim(-1, 1).contiguous().movedim(1, -1) if theta.ndim else path
-            state |= {"t": torch.zeros((), dtype=torch.float64)}
+        if compile and theta.ndim:
+            # The coordinates are the slowest axis in memory, so that the runs of a batch fill the vector units.
+            path = theta.new_empty((steps + 1, theta.shape[-1], *theta.shape[:-1])).movedim(1, -1)
+        else:
+            path = theta.new_empty((steps + 1, *theta.shape))
         path[0] = theta
         theta = path[0]
+        state = rule.init(theta)
+        if compile:
+            state |= {"t": torch.zeros((), dtype=torch.float64)}  # so that the code of one chunk serves for all
         for done in range(0, steps, CHUNK):
-            count = min(CHUNK, steps - done)
+            chunk = path[done + 1 : done + 1 + CHUNK]
             # A last, shorter chunk is not worth compiling on its own.
-            advance = _compiled_advance() if compile and count == CHUNK else _advance
-            iterates, state = advance(rule, gradient, project, theta, state, count)
-            for t, theta in enumerate(iterates, start=done + 1):
-                if theta.shape != path.shape[1:]:
-                    raise ValueError(
-                        f"a step must keep the shape {tuple(path.shape[1:])}; step {t} made {tuple(theta.shape)}"
-                    )
-                path[t] = theta
+            advance = _compiled_advance() if compile and len(chunk) == CHUNK else _advance
+            theta, state = advance(rule, gradient, project, theta, state, chunk)
     return path
 
 
@@ -144,18 +139,25 @@ def _advance(
     project: Callable[[Tensor], Tensor] | None,
     theta: Tensor,
     state: State,
-    count: int,
-) -> tuple[list[Tensor], State]:
-    """The next ``count`` iterates, and the state after them."""
+    path: Tensor,
+) -> tuple[Tensor, State]:
+    """Fill ``path`` with the next iterates; return the last of them and the state after it."""
     iterates = []
-    for _ in range(count):
+    for _ in range(len(path)):
+        before = theta.shape
         theta, state = rule.equations(theta, gradient(theta, state["t"] + 1), state)
         if project is not None:
             theta = project(theta)
+        if theta.shape != before:
+            raise ValueError(
+                f"a step must keep the shape {tuple(before)}; step {int(state['t'])} made {tuple(theta.shape)}"
+            )
         iterates.append(theta)
-    return iterates, state
+    # All at once: a compiler writes them where they belong, without a tensor for each.
+    path.copy_(torch.stack(iterates))
+    return theta, state
 
 
 @functools.cache
-def _compiled_advance() -> Callable[..., tuple[list[Tensor], State]]:
+def _compiled_advance() -> Callable[..., tuple[Tensor, State]]:
     return torch.compile(_advance, dynamic=False)

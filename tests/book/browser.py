@@ -150,12 +150,12 @@ class Reader:
             self.seen.not_found.append(response.url)
 
     def open(self, address: str, theme: str = "light") -> Page:
-        """Go to a page and wait until its mathematics is set. The theme follows the system's wish."""
+        """Go to a page and wait for its fonts. The theme follows the system's wish."""
         self.page.set_viewport_size(DESKTOP)
         self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         self.seen = Visit()
         self.page.goto(f"{self.base}/{address}", wait_until="load")
-        self.page.evaluate(MATHEMATICS_IS_SET)
+        self.page.evaluate("document.fonts.ready")
         return self.page
 
     def visit(self, address: str) -> Visit:
@@ -194,14 +194,6 @@ def violations(page: Page, *rules: str) -> list[str]:
     ]
 
 
-# Formulas are set as they come near the window; here all of them are wanted.
-MATHEMATICS_IS_SET = """async () => {
-  if (!window.MathJax?.startup?.promise) return;
-  await MathJax.startup.promise;
-  await MathJax.startup.document.lazyTypesetAll?.();
-  await document.fonts.ready;
-}"""
-
 OPEN_DROPDOWNS = """() => [...document.querySelectorAll(
     '.bd-article details[open], .bd-article .dropdown:is(.proof, .solution):not(details)')]
   .map(element => element.outerHTML.slice(0, 120))"""
@@ -211,14 +203,14 @@ OPEN_ALL = "() => document.querySelectorAll('details').forEach(element => { elem
 REPEATED_IDS = """() => {
   const seen = new Map();
   for (const element of document.querySelectorAll('.bd-article [id]'))
-    if (!element.closest('mjx-container')) seen.set(element.id, (seen.get(element.id) ?? 0) + 1);
+    seen.set(element.id, (seen.get(element.id) ?? 0) + 1);
   return [...seen].filter(([, times]) => times > 1).map(([id, times]) => `${id}: ${times} times`);
 }"""
 
-# axe-core takes a minute on a page with thousands of elements. It loses nothing without the glyphs of the formulas
-# (what a screen reader is told stays) and with one coloured word of each kind in code blocks.
+# axe-core takes a minute on a page with thousands of elements. It loses nothing with each formula as one text (it has
+# no rule for what is inside) and with one coloured word of each kind in code blocks.
 THIN_OUT = """() => {
-  document.querySelectorAll('mjx-math').forEach(element => element.remove());
+  document.querySelectorAll('math').forEach(element => { element.textContent = element.textContent; });
   const seen = new Set();
   for (const word of document.querySelectorAll('.highlight pre span')) {
     const kind = word.parentElement.closest('.highlight').parentElement.className + '/' + word.className;
@@ -229,15 +221,18 @@ THIN_OUT = """() => {
 }"""
 
 RAW_MATHEMATICS = r"""() => {
-  const wrong = [...document.querySelectorAll('mjx-merror, mjx-container [data-mjx-error]')]
-    .map(element => 'MathJax: ' + (element.dataset.mjxError ?? element.textContent).slice(0, 120));
+  const wrong = [];
   for (const element of document.querySelectorAll('.bd-article .math'))
-    if (!element.querySelector('mjx-container')) wrong.push('not set: ' + element.textContent.slice(0, 120));
+    if (!element.querySelector('math')?.getBoundingClientRect().width && element.checkVisibility())
+      wrong.push('not set: ' + element.textContent.slice(0, 120));
+  const font = [...document.fonts].find(font => font.family.includes('STIX Two Math'));
+  if (document.querySelector('math') && font?.status !== 'loaded')
+    wrong.push('the font of the formulas was not loaded');
   const text = document.querySelector('.bd-article') ?? document.body;
   const walker = document.createTreeWalker(text, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
-    const inCode = walker.currentNode.parentElement.closest('pre, code, script, style, mjx-container');
-    if (!inCode && /\$\$|\\\(|\\\[|\\begin\{/.test(walker.currentNode.data))
+    const inCode = walker.currentNode.parentElement.closest('pre, code, script, style');
+    if (!inCode && /\$\$|\\\(|\\\[|\\[a-z]{2,}/.test(walker.currentNode.data))
       wrong.push('raw: ' + walker.currentNode.data.trim().slice(0, 120));
   }
   return wrong;
@@ -262,7 +257,7 @@ CUT_OFF = """() => {
     return false;
   };
   const column = document.querySelector('.bd-article')?.getBoundingClientRect();
-  return [...document.querySelectorAll('.bd-article :is(mjx-container[display="true"] > mjx-math, table, pre, img)')]
+  return [...document.querySelectorAll('.bd-article :is(math, table, pre, img)')]
     .filter(element => element.getBoundingClientRect().right > column.right + 1 && !scrolls(element))
     .map(element => (element.closest('[id]')?.id ?? '') + ': ' + element.outerHTML.slice(0, 120));
 }"""

@@ -71,11 +71,13 @@ class TestEveryPage:
 def test_the_visit_notices_what_is_wrong(reader: Reader) -> None:
     """The checks above are worth something only if they fail on a page with faults."""
     page = reader.open("search.html")
+    page.route("**/mathematics.woff", lambda route: route.abort())
     page.evaluate(
         """() => {
           const article = document.querySelector('.bd-article') ?? document.body;
           article.classList.add('bd-article');
-          article.innerHTML += `<p id="twice">$$x$$</p><p id="twice" style="color:#aaa;background:#fff">pale</p>
+          article.innerHTML += `<span class="math"><code>x</code></span><math><mi>x</mi></math>
+            <p id="twice">$$x$$ and \\\\beta</p><p id="twice" style="color:#aaa;background:#fff">pale</p>
             <div class="proof dropdown">open</div><img src="https://example.org/far.png">
             <pre style="width:3000px;overflow:visible">wide</pre>`;
           console.error('wrong');
@@ -86,7 +88,13 @@ def test_the_visit_notices_what_is_wrong(reader: Reader) -> None:
 
     assert reader.seen.requests_elsewhere == ["https://example.org/far.png"]
     assert any("wrong" in line for line in reader.seen.console)
-    assert page.evaluate(browser.RAW_MATHEMATICS) == ["raw: $$x$$"]
+    page.evaluate("document.fonts.ready")
+    page.unroute("**/mathematics.woff")
+    assert page.evaluate(browser.RAW_MATHEMATICS) == [
+        "not set: x",
+        "the font of the formulas was not loaded",
+        r"raw: $$x$$ and \beta",
+    ]
     assert page.evaluate(browser.REPEATED_IDS) == ["twice: 2 times"]
     assert page.evaluate(browser.OPEN_DROPDOWNS)
     assert page.evaluate(browser.WIDER_THAN_WINDOW)

@@ -107,7 +107,7 @@ def test_chapter_opens_with_at_a_glance(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_chapter_asks_for_predictions(name: str) -> None:
-    predictions = [b for b in all_blocks(prose_of(name).splitlines()) if "predict" in b.classes]
+    predictions = [b for b in all_blocks(prose_of(name).splitlines()) if b.kind == "predict" or "predict" in b.classes]
     assert len(predictions) >= 2
 
 

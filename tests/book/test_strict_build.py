@@ -18,6 +18,8 @@ FAULTS = {
         "claim does not hold: two is one",
     ),
     "a warning from a cell": (cell("import warnings\nwarnings.warn('planned')"), "stderr was found"),
+    "a formula with an unknown command": ("Let $\\nonsense{x}$ be small.\n", "this formula cannot be set"),
+    "a formula that does not end": ("$$\n\\frac{1}{2\n$$\n", "this formula cannot be set"),
     "an unresolved reference": ("See {ref}`nowhere`.\n", "undefined label: 'nowhere'"),
     "an unresolved equation": ("See {eq}`nowhere`.\n", "equation not found: nowhere"),
     "a dead link to a page": ("See [there](nowhere.md).\n", "nowhere.md"),

@@ -3,8 +3,11 @@
 * :mod:`.freshness` re-executes the pages that depend on a changed module of ``lib/`` and re-reads
   everything after a build that did not end well.
 * :mod:`.execution` executes the pages that need it, several at a time, before they are read.
-* :mod:`.assets` serves MathJax from the site itself and offers the derived notebooks for download.
+* :mod:`.assets` offers the derived notebooks for download and follows changes of style sheets and scripts.
+* :mod:`.mathematics` sets the formulas while the book is built.
 * :mod:`.status` has the directives of the status page.
+* :mod:`.widgets` brings the widgets of a page to life without a kernel.
+* :mod:`.predict` has the questions that a reader answers before the page does.
 * :mod:`.dropdowns` folds proofs and solutions without a script.
 * :mod:`.lightness` makes the pages load faster and mends what the theme leaves to mend.
 """
@@ -16,13 +19,13 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import assets, dropdowns, execution, freshness, lightness, status
+from . import assets, dropdowns, execution, freshness, lightness, mathematics, predict, status, widgets
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    for part in (freshness, execution, assets, status, dropdowns, lightness):
+    for part in (freshness, execution, assets, mathematics, status, predict, dropdowns, widgets, lightness):
         part.setup(app)
-    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py")))
     # A new env_version makes Sphinx read every page again, so a change of this extension takes effect.
     return {
         "version": "1",

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import struct
 from collections.abc import Iterable
@@ -178,5 +179,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    # Else it lists every table that it leaves out of a font, here and in course_site.mathematics.
+    logging.getLogger("fontTools.subset").setLevel(logging.WARNING)
     app.connect("html-page-context", mend, priority=900)
     app.connect("build-finished", finish, priority=950)

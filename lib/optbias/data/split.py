@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -11,8 +13,12 @@ from torch import Tensor
 class Split:
     """A data set of labelled examples in two parts.
 
-    ``inputs`` is ``(train, *shape)`` and floating-point, ``labels`` is ``(train,)``, int64, in
-    ``0 ... classes - 1``; ``test_inputs`` and ``test_labels`` likewise.
+    Images and vectors: ``inputs`` is ``(train, *shape)`` and floating-point, ``labels`` is ``(train,)``. Text:
+    both are ``(train, context)``, int64, and ``labels[i, t]`` is the token that follows ``inputs[i, t]``. Labels
+    are int64 in ``0 ... classes - 1``; ``test_inputs`` and ``test_labels`` likewise.
+
+    ``source`` says where the data come from, ``facts`` what a record of a run should keep (plain values
+    only; ``facts["lossy"]`` where the stored form lost something), ``vocabulary`` the tokens by number.
     """
 
     name: str
@@ -21,3 +27,6 @@ class Split:
     labels: Tensor
     test_inputs: Tensor
     test_labels: Tensor
+    source: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    vocabulary: tuple[str, ...] = ()

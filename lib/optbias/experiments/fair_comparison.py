@@ -24,17 +24,11 @@ et al., arXiv 1910.11758 (tuning budgets); Bouthillier et al., arXiv 2103.03098 
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
-import json
 import math
-import os
-import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,8 +37,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-import optbias
 from optbias import _checks, data
+from optbias.experiments import store
+from optbias.experiments.store import save_json as save
 from optbias.models import ACTIVATIONS, MLP
 from optbias.rules import Adam, GradientDescent, Momentum, RMSProp, Rule
 from optbias.seeding import generator
@@ -417,34 +412,9 @@ def _finite(values: Tensor) -> list[float | None]:
     return [v if math.isfinite(v) else None for v in values.tolist()]
 
 
-def save(record: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a record as JSON: the file appears whole or not at all."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1, allow_nan=False)
-            file.write("\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def recorded(name: str) -> dict[str, Any] | None:
-    """The recorded run ``results/fair-comparison/<name>.json``, or None where there is no checkout.
-
-    Looked for beside the library's source and from the working directory upwards. A notebook that
-    has only the installed library (Colab) gets None and uses its own small run.
-    """
-    relative = Path("results") / "fair-comparison" / f"{name}.json"
-    here = Path(__file__).resolve()
-    for folder in (*here.parents[3:4], Path.cwd(), *Path.cwd().parents):
-        if (folder / relative).is_file():
-            return json.loads((folder / relative).read_text(encoding="utf-8"))
-    return None
+    """The recorded run ``results/fair-comparison/<name>.json``, or None where there is no checkout."""
+    return store.recorded("fair-comparison", name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -476,19 +446,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = time.perf_counter()
     record = compare(task, contenders, protocol, progress=True)
     given = [f"--{k.replace('_', '-')} {v}" for k, v in vars(options).items() if v is not None]
-    record["provenance"] = {
-        "command": " ".join([parser.prog, *given]),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "seconds": round(time.perf_counter() - started, 1),
-        "device": f"cpu ({platform.machine()})",
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "optbias": optbias.__version__,
-        },
-    }
+    seconds = time.perf_counter() - started
+    record["provenance"] = store.provenance(" ".join([parser.prog, *given]), seconds)
     save(record, options.out)
     print(f"wrote {options.out}")
 

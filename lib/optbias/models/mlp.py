@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from optbias import _checks
+from optbias.models._parts import ACTIVATIONS, stacked_linear
 from optbias.seeding import generator
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "gelu": functional.gelu,
-    "silu": functional.silu,
-    "softplus": functional.softplus,
-    "relu": torch.relu,
-    "identity": lambda x: x,
-}
-"""The activation functions by name. All but ``relu`` are smooth, as theorems about Hessians want them."""
 
 
 class MLP(nn.Module):
@@ -77,6 +66,18 @@ class MLP(nn.Module):
         for layer in self.layers[:-1]:
             inputs = activation(layer(inputs))
         return self.layers[-1](inputs)
+
+    def stacked(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """The outputs of ``K`` networks of these sizes at once: one batched matrix product per layer.
+
+        ``parameters[name]`` is ``(K, *shape)`` for every name of ``named_parameters()``; ``inputs`` is
+        ``(n, sizes[0])`` for all networks or ``(K, n, sizes[0])``, one set for each. Returns ``(K, n, sizes[-1])``.
+        """
+        last = len(self.layers) - 1
+        for k in range(last + 1):
+            inputs = stacked_linear(parameters, f"layers.{k}", inputs)
+            inputs = inputs if k == last else ACTIVATIONS[self.activation](inputs)
+        return inputs
 
     def extra_repr(self) -> str:
         """Shown by ``print``."""

@@ -1,0 +1,127 @@
+"""The outcome of an experiment: its runs to choose from, and its record as files.
+
+A record is two files. ``<preset>.parquet`` is one tidy table: a row for each run and recorded step, with the
+run's name (``run``), the fields of its :class:`~optbias.experiments.runs.Setting`, and what was measured at that
+step. ``<preset>.json`` has the provenance, the checks, and for each run its ``summary``: numbers that were
+computed from all steps before the table was thinned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from optbias.experiments import store, sweep
+from optbias.experiments.checks import Check, from_records
+from optbias.experiments.runs import Setting
+from optbias.experiments.sweep import Outcome
+
+
+@dataclass(frozen=True)
+class Results:
+    """The settings of an experiment with their outcomes, and why parts of it were not run (by study)."""
+
+    outcomes: dict[Setting, Outcome]
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def select(self, **fields: Any) -> list[Setting]:
+        """The settings with these fields, in order. A tuple of values allows each of them.
+
+        Raises AttributeError for a field that there is not.
+        """
+        for name in fields:
+            if name not in Setting.__dataclass_fields__:
+                raise AttributeError(f"a setting has no field {name!r}")
+        return [
+            s
+            for s in self.outcomes
+            if all(
+                getattr(s, name) in value if isinstance(value, tuple) else getattr(s, name) == value
+                for name, value in fields.items()
+            )
+        ]
+
+    def value(self, setting: Setting, path: str) -> Any:
+        """A number of the summary: ``"hill.top"``, ``"at_loss.0.5.value"`` is written ``"at_loss/0.5/value"``."""
+        found: Any = self.outcomes[setting].summary
+        for part in path.split("/"):
+            if found is None:
+                return None
+            found = found[part]
+        return found
+
+    def values(self, path: str, **fields: Any) -> list[Any]:
+        """:meth:`value` of every setting that :meth:`select` finds."""
+        return [self.value(s, path) for s in self.select(**fields)]
+
+    def history(self, setting: Setting) -> pd.DataFrame:
+        """The recorded steps of a run."""
+        return self.outcomes[setting].history
+
+
+@dataclass(frozen=True)
+class Record:
+    """A recorded run of an experiment, as :func:`load` reads it."""
+
+    results: Results
+    checks: list[Check]
+    provenance: dict[str, Any]
+    table: pd.DataFrame
+
+    def check(self, name: str) -> Check:
+        """The check of this name. Raises KeyError if there is none."""
+        found = [c for c in self.checks if c.name == name]
+        if not found:
+            raise KeyError(f"no check {name!r}; there are {', '.join(c.name for c in self.checks)}")
+        return found[0]
+
+
+def save(
+    folder: str | os.PathLike[str],
+    preset: str,
+    results: Results,
+    head: dict[str, Any],
+) -> None:
+    """Write ``<preset>.parquet`` and ``<preset>.json`` into ``folder``; ``head`` goes before the runs' summaries."""
+    folder = Path(folder)
+    settings = [f.name for f in dataclasses.fields(Setting)]
+    store.save_table(sweep.tidy(results.outcomes), folder / f"{preset}.parquet", exact=settings)
+    runs = {sweep.key(setting): outcome.summary for setting, outcome in results.outcomes.items()}
+    # The record is written last: where it lies, the table lies too.
+    store.save_json(store.plain({**head, "skipped": results.skipped, "runs": runs}), folder / f"{preset}.json")
+
+
+def load(experiment: str, preset: str, folder: str | os.PathLike[str] | None = None) -> Record | None:
+    """The record of a preset in ``folder``, or in the checkout's ``results/<experiment>``; None where there is none."""
+    if folder is None:
+        found = store.find(experiment, f"{preset}.json")
+        if found is None:
+            return None
+        folder = found.parent
+    head = store.read_json(Path(folder) / f"{preset}.json")
+    table = pd.read_parquet(Path(folder) / f"{preset}.parquet")
+    names = [f.name for f in dataclasses.fields(Setting)]
+    measured = [c for c in table.columns if c not in names and c != "run"]
+    outcomes = {}
+    for run, rows in table.groupby("run", sort=False, observed=True):
+        setting = Setting(**{name: _python(rows.iloc[0][name]) for name in names})
+        outcomes[setting] = Outcome(rows[measured].reset_index(drop=True), head["runs"][run])
+    return Record(Results(outcomes, head["skipped"]), from_records(head["checks"]), head["provenance"], table)
+
+
+def _python(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def over_seeds(results: Results, settings: Sequence[Setting], path: str) -> dict[Setting, list[Any]]:
+    """Values grouped by setting without its seed: the setting with seed 0 stands for the group."""
+    found: dict[Setting, list[Any]] = {}
+    for s in settings:
+        found.setdefault(dataclasses.replace(s, seed=0), []).append(results.value(s, path))
+    return found

@@ -1,0 +1,370 @@
+"""Sweeps: many settings, run on one machine or a cluster, each saved as soon as it is finished.
+
+A *setting* is a frozen dataclass of numbers and names that says everything about one run; its :func:`key`
+is a hash of them that is the same on every machine. A sweep is a list of settings and a function
+``execute(group, where)`` that runs a group of them and returns one :class:`Outcome` each. :func:`run`
+
+* cuts the list into groups that are trained together (:func:`groups`). The cut depends on the settings
+  only, so that one worker, several workers and a cluster compute the same numbers;
+* runs the groups here, in ``workers`` processes, or on the Dask cluster whose scheduler has the address
+  ``scheduler``;
+* saves each finished setting in the folder ``parts``, whole or not at all. A sweep that was killed goes on
+  with ``resume=True``: what is saved is not run again. A worker that dies loses only the group that it was
+  running, and another one runs it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import itertools
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from tqdm import tqdm
+
+from optbias.experiments import store
+
+ATTEMPTS = 3
+"""How often a group is tried before the sweep gives up because its worker died each time."""
+
+PLAN = "plan.json"
+"""The file in ``parts`` that says what the sweep is."""
+
+
+class SweepError(RuntimeError):
+    """A sweep could not be started or finished; the message says what to do."""
+
+
+class Setting(Protocol):
+    """What a sweep knows of a setting: it is a dataclass, and it takes this many steps."""
+
+    __dataclass_fields__: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """The length of the run."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a worker is told besides its settings.
+
+    The name of the device; the folder with downloaded data; for long runs a folder for their checkpoints, and
+    whether each shows its own progress.
+    """
+
+    device: str = "cpu"
+    data: str | None = None
+    checkpoints: str | None = None
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run leaves: a table with a column ``step``, and numbers and words about the whole run."""
+
+    history: pd.DataFrame
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+Execute = Callable[[tuple[Any, ...], Where], list[Outcome]]
+"""Runs a group of settings: one outcome for each, in order. Must be importable by name in a worker."""
+
+
+def key(setting: Any) -> str:
+    """Sixteen hexadecimal digits that name ``setting``: a hash of its fields, the same in every process."""
+    text = json.dumps(dataclasses.asdict(setting), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def grid(setting: Any, **axes: Iterable[Any]) -> list[Any]:
+    """Copies of ``setting`` over the product of the ``axes``: a field's name and its values, the last fastest."""
+    unknown = set(axes) - {f.name for f in dataclasses.fields(setting)}
+    if unknown:
+        raise ValueError(f"{type(setting).__name__} has no field {', '.join(sorted(unknown))}")
+    return [
+        dataclasses.replace(setting, **dict(zip(axes, values, strict=True)))
+        for values in itertools.product(*axes.values())
+    ]
+
+
+def groups(settings: Sequence[Any], together: Callable[[Any], Any], size: Callable[[Any], int]) -> list[tuple]:
+    """``settings`` cut into groups that run together.
+
+    Those with equal ``together(setting)`` may share a group; ``size(setting)`` bounds it. Order is kept.
+    Raises ValueError if a setting stands twice in the list.
+    """
+    keys = [key(s) for s in settings]
+    if len(set(keys)) < len(keys):
+        twice = next(s for s, k in zip(settings, keys, strict=True) if keys.count(k) > 1)
+        raise ValueError(f"a setting stands twice in the sweep: {twice}")
+    shelves: dict[Any, list[Any]] = {}
+    for setting in settings:
+        shelves.setdefault(together(setting), []).append(setting)
+    cut = []
+    for shelf in shelves.values():
+        bound = max(1, size(shelf[0]))
+        # Even parts: 9 settings and a bound of 8 make 5 + 4, which two workers share better than 8 + 1.
+        parts = -(-len(shelf) // bound)
+        step = -(-len(shelf) // parts)
+        cut += [tuple(shelf[i : i + step]) for i in range(0, len(shelf), step)]
+    return cut
+
+
+class Parts:
+    """The finished settings of a sweep, one file each, in a folder of their own."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def begin(self, plan: dict[str, Any], resume: bool) -> None:
+        """Write ``plan`` down, or, with ``resume``, make sure that it is the one that was begun.
+
+        Raises SweepError if the folder holds a sweep and ``resume`` is False, or another sweep.
+        """
+        file = self.folder / PLAN
+        if file.exists():
+            if not resume:
+                raise SweepError(
+                    f"{self.folder} holds an unfinished sweep with {len(self.finished())} settings done: "
+                    "go on with --resume, choose another --out, or remove that folder"
+                )
+            begun = json.loads(file.read_text(encoding="utf-8"))
+            differing = sorted(name for name in {*begun, *plan} if begun.get(name) != plan.get(name))
+            if differing:
+                raise SweepError(
+                    f"{self.folder} holds another sweep (different: {', '.join(differing)}); "
+                    "choose another --out, or remove that folder"
+                )
+        elif self.folder.exists() and any(self.folder.iterdir()):
+            raise SweepError(f"{self.folder} is not empty and holds no sweep; choose another --out")
+        else:
+            store.save_json(plan, file)
+
+    def _path(self, setting: Any) -> Path:
+        return self.folder / f"{key(setting)}.parquet"
+
+    def finished(self) -> set[str]:
+        """The keys of the settings that are saved."""
+        return {path.stem for path in self.folder.glob("*.parquet")}
+
+    def save(self, setting: Any, outcome: Outcome) -> None:
+        """Save one finished setting: history and summary in one file, which appears whole or not at all."""
+        table = pa.Table.from_pandas(outcome.history, preserve_index=False)
+        note = {b"summary": json.dumps(store.plain(outcome.summary), allow_nan=False).encode()}
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **note})
+        with store.replacing(self._path(setting)) as temporary:
+            pq.write_table(table, temporary)
+
+    def load(self, setting: Any) -> Outcome:
+        """A saved setting. Raises FileNotFoundError if it is not there."""
+        table = pq.read_table(self._path(setting))
+        return Outcome(table.to_pandas(), json.loads(table.schema.metadata[b"summary"]))
+
+    def remove(self) -> None:
+        """Remove the folder and what is in it."""
+        shutil.rmtree(self.folder)
+
+
+def run(
+    execute: Execute,
+    cut: Sequence[tuple[Any, ...]],
+    parts: Parts,
+    where: Where | None = None,
+    *,
+    workers: int = 1,
+    scheduler: str | None = None,
+    cost: Callable[[Any], float] = lambda setting: float(setting.steps),
+    progress: bool = False,
+) -> dict[Any, Outcome]:
+    """Run what of the groups ``cut`` is not in ``parts`` yet; return the outcome of every setting, in order.
+
+    ``workers`` processes of this machine, or the Dask cluster at ``scheduler``. ``cost`` says how long a
+    setting takes in relation to the others: long groups start first, and the time left is reckoned with it.
+    Each worker uses one thread for arithmetic. Raises SweepError if the cluster cannot be reached, if
+    workers keep dying, or if a setting fails; what was finished is saved by then.
+    """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"workers must be an integer >= 1; got {workers!r}")
+    if scheduler is not None and workers > 1:
+        raise ValueError("give --workers (processes here) or --scheduler (a cluster), not both")
+    where = where or Where()
+    done = parts.finished()
+    missing = [group for group in cut if any(key(s) not in done for s in group)]
+    missing.sort(key=lambda group: -sum(cost(s) for s in group))
+    if scheduler is not None:
+        finished = _on_cluster(execute, missing, where, scheduler)
+    elif workers > 1 and len(missing) > 1:
+        finished = _in_processes(execute, missing, where, min(workers, len(missing)))
+    else:
+        finished = _here(execute, missing, where)
+    with _Bar(missing, cost, progress) as bar, contextlib.closing(finished):
+        for group, outcomes in finished:
+            try:
+                for setting, outcome in zip(group, outcomes, strict=True):
+                    parts.save(setting, outcome)
+            except OSError as error:
+                full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+                raise SweepError(
+                    f"could not write to {parts.folder}: {error.strerror}. {len(parts.finished())} settings are "
+                    f"kept there; {'make room and ' if full else ''}go on with --resume"
+                ) from error
+            bar.add(group)
+    return {setting: parts.load(setting) for group in cut for setting in group}
+
+
+class _Bar:
+    """A progress bar over the steps of all runs; the time left comes from the costs."""
+
+    def __init__(self, cut: Sequence[tuple[Any, ...]], cost: Callable[[Any], float], show: bool) -> None:
+        self.cost, self.left = cost, sum(cost(s) for group in cut for s in group)
+        self.began, self.spent = time.perf_counter(), 0.0
+        self.bar = tqdm(
+            total=sum(s.steps for group in cut for s in group),
+            disable=not show,
+            unit="step",
+            unit_scale=True,
+            smoothing=0,
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps [{elapsed}, {rate_fmt}{postfix}]",
+        )
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.close()
+
+    def add(self, group: tuple[Any, ...]) -> None:
+        """Count ``group`` as done."""
+        cost = sum(self.cost(s) for s in group)
+        self.spent, self.left = self.spent + cost, self.left - cost
+        seconds = (time.perf_counter() - self.began) / max(self.spent, 1e-12) * self.left
+        self.bar.set_postfix_str(f"about {duration(seconds)} left", refresh=False)
+        self.bar.update(sum(s.steps for s in group))
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: ``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+Finished = Generator[tuple[tuple[Any, ...], list[Outcome]], None, None]
+
+
+def _execute(execute: Execute, group: tuple[Any, ...], where: Where) -> list[Outcome]:
+    """One group, on one thread: the same numbers in whatever worker."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return execute(group, where)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _failed(group: tuple[Any, ...], error: BaseException) -> SweepError:
+    return SweepError(f"a run failed: {type(error).__name__}: {error}\n  in the group of {group[0]}")
+
+
+def _here(execute: Execute, cut: Sequence[tuple[Any, ...]], where: Where) -> Finished:
+    for group in cut:
+        try:
+            outcomes = _execute(execute, group, where)
+        except Exception as error:
+            raise _failed(group, error) from error
+        yield group, outcomes
+
+
+def _end_with_parent() -> None:
+    """In a worker: end when the process that started it is gone (a killed one cannot tell its workers)."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])  # type: ignore[union-attr]
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _in_processes(execute: Execute, cut: Sequence[tuple[Any, ...]], where: Where, workers: int) -> Finished:
+    waiting = list(cut)
+    # Spawned, not forked: a fork of a process whose libraries run threads may hang.
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    for _ in range(ATTEMPTS):
+        pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+        futures = {pool.submit(_execute, execute, group, where): group for group in waiting}
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                group = futures[future]
+                try:
+                    outcomes = future.result()
+                except BrokenProcessPool:
+                    continue  # a process died: its group, and those behind it, go to a new pool
+                except Exception as error:
+                    raise _failed(group, error) from error
+                waiting.remove(group)
+                yield group, outcomes
+        except BaseException:
+            # Left early, by an error or Ctrl-C: what the workers are still doing is of no use to anyone.
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        if not waiting:
+            return
+    raise SweepError(f"worker processes died {ATTEMPTS} times (out of memory?); try fewer --workers, and --resume")
+
+
+def _on_cluster(execute: Execute, cut: Sequence[tuple[Any, ...]], where: Where, scheduler: str) -> Finished:
+    try:
+        import distributed
+    except ImportError as error:
+        raise SweepError("--scheduler needs Dask: pip install 'optbias[cluster]' (or distributed)") from error
+    try:
+        client = distributed.Client(scheduler, timeout=10, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise SweepError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    with client:
+        # pure=False: a group is run, not looked up. The scheduler gives the group of a dead worker to another.
+        futures = {client.submit(_execute, execute, group, where, pure=False): group for group in cut}
+        for future in distributed.as_completed(futures, loop=client.loop):
+            group = futures[future]
+            try:
+                outcomes = future.result()
+            except distributed.scheduler.KilledWorker as error:
+                raise SweepError(f"the workers that ran {group[0]} died one after another; then --resume") from error
+            except Exception as error:
+                raise _failed(group, error) from error
+            yield group, outcomes
+            future.release()
+
+
+def tidy(outcomes: dict[Any, Outcome]) -> pd.DataFrame:
+    """One table of all runs: a row for each setting and step, with the setting's fields and ``run``, its key."""
+    tables = []
+    for setting, outcome in outcomes.items():
+        columns = {"run": key(setting), **dataclasses.asdict(setting)}
+        # "steps", the length of the run, and "step", the row's, are different columns.
+        tables.append(pd.concat([pd.DataFrame(columns, index=outcome.history.index), outcome.history], axis=1))
+    return pd.concat(tables, ignore_index=True)
