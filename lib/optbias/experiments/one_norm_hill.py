@@ -397,6 +397,14 @@ def _no_hill(results: Results) -> list[Check]:
         tops = over_seeds(results, deep, "hill/top")
         text = ", ".join(f"ρ={s.rho:g}: {np.mean(v):.1f}" for s, v in tops.items())
         found.append(checks.report("no first fall, order", "its tops over ρ, mean of seeds", text))
+    tops = [results.values("hill/top", study="minibatch-hill", rho=rho) for rho in (0.9, 0.999)]
+    statement = "in mini-batches the hill on CIFAR-10 is higher for ρ = 0.999 than for ρ = 0.9, for each seed"
+    if any(tops):
+        rows = [list(pair) for pair in zip(*tops, strict=True)]
+        found.append(checks.check("minibatch-hill, order", statement, rows, increasing=True))
+    else:
+        why = results.skipped.get("minibatch-hill", "this size has no such runs")
+        found.append(checks.not_run("minibatch-hill, order", statement, why))
     for study, words in (("other-hill", "other networks"), ("minibatch-hill", "CIFAR-10 in mini-batches")):
         for s in results.select(study=study):
             hill = results.value(s, "hill")
