@@ -50,7 +50,8 @@ every control at every end; what is particular to one widget stands in a test fi
 from optbias.widgets.amsgrad_game import AMSGradGame
 from optbias.widgets.bias_map import BiasMap
 from optbias.widgets.box import Box
+from optbias.widgets.explorer import Explorer
 from optbias.widgets.phase import Phase
 from optbias.widgets.race import Race
 
-__all__ = ["AMSGradGame", "BiasMap", "Box", "Phase", "Race"]
+__all__ = ["AMSGradGame", "BiasMap", "Box", "Explorer", "Phase", "Race"]

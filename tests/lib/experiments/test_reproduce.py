@@ -149,8 +149,8 @@ def test_without_cifar_the_hill_is_not_run_and_not_faked(no_data):
     plan = one_norm_hill.plan("cpu", None)
     assert {"hill-rho", "hill-beta", "minibatch-hill"} <= set(plan.skipped)
     found = one_norm_hill.check("cpu", results.Results({}, plan.skipped))
-    hill = [c for c in found if c.name in ("hill-rho", "hill-beta")]
-    assert [c.verdict for c in hill] == ["not run", "not run"]
+    hill = [c for c in found if c.name in ("hill-rho", "hill-beta", "minibatch-hill")]
+    assert [c.verdict for c in hill] == ["not run"] * 3
     assert all("needs CIFAR-10" in c.reason for c in hill)
 
 
@@ -289,6 +289,8 @@ def hill(**ratios):
         ("one-norm-hill", hill(fall=1.0), "hill-rho, fall"),
         ("one-norm-hill", hill(top=100.0), "hill-rho, order"),
         ("one-norm-hill", hill(top=100.0), "hill-beta, order"),
+        ("one-norm-hill", hill(rise=1.0), "minibatch-hill, rise"),
+        ("one-norm-hill", hill(first_fall=1.0), "minibatch-hill, first_fall"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
