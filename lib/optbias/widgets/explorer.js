@@ -3,18 +3,8 @@
 import { View, format, group, h, logTicks, row, swatch } from "./ui.js";
 
 const MOST = 7; // as many groups as there are colours
-const SYMBOLS = { beta: "β", rho: "ρ", weight_decay: "λ", lr: "η", batch_size: "batch", norm: "normalisation" };
-/** What a column is called, and whether its axis is logarithmic. */
-const COLUMNS = {
-  loss: ["training loss", true], test_loss: ["held-out loss", true], test_accuracy: ["test accuracy", false],
-  linf: ["largest weight, ‖θ‖∞", true], kkt_gap: ["relative KKT gap", false],
-  share_on_box: ["share of weights on the box", false], one_norm: ["‖∇f‖₁", true],
-  one_norm_eps: ["perturbed one-norm, ‖∇f‖₁,ε", true], two_norm: ["‖∇f‖₂", true],
-};
 /** Factors that are looked at together. */
 const PAIRS = [["beta", "rho"], ["optimizer", "weight_decay"]];
-const symbol = (name) => SYMBOLS[name] ?? name;
-const column = (name) => (Object.hasOwn(COLUMNS, name) ? COLUMNS[name] : [name, false]);
 const isNumber = (x) => typeof x === "number" && Number.isFinite(x);
 const isPlain = (x) => x !== null && typeof x === "object" && !Array.isArray(x);
 const text = (value) => (isNumber(value) ? String(value) : value === true ? "yes" : value === false ? "no" : String(value));
@@ -31,7 +21,9 @@ export function clean(record) {
     ));
     return { name: String(study.name), title: String(study.title ?? study.name), wall: isPlain(study.wall) ? study.wall : {}, factors, runs };
   });
-  return { columns, studies: studies.filter((study) => study.runs.length) };
+  const logarithmic = columns.filter((name) => Array.isArray(record.logarithmic) && record.logarithmic.includes(name));
+  const titles = isPlain(record?.titles) ? record.titles : {};
+  return { columns, logarithmic, titles, studies: studies.filter((study) => study.runs.length) };
 }
 
 /** Where the run is when `by` ("step" or a column that falls) has the value `at`: a row, with a fraction; null: never. */
@@ -57,8 +49,9 @@ export function position(run, by, at) {
   return null;
 }
 
-/** The value of a column at a row with a fraction, between the nearest rows that have one; NaN where there is none. */
-export function value(run, name, row) {
+/** The value of a column at a row with a fraction, between the nearest rows that have one (`log`: in the logarithm); NaN
+ * where there is none. */
+export function value(run, name, row, log) {
   const values = run[name];
   let a = Math.floor(row), b = Math.ceil(row);
   while (a >= 0 && !isNumber(values[a])) a--;
@@ -66,7 +59,7 @@ export function value(run, name, row) {
   if (a < 0 || b >= values.length) return NaN;
   if (a === b) return values[a];
   const share = (row - a) / (b - a);
-  if (name !== "step" && column(name)[1] && values[a] > 0 && values[b] > 0) return values[a] ** (1 - share) * values[b] ** share;
+  if (log && values[a] > 0 && values[b] > 0) return values[a] ** (1 - share) * values[b] ** share;
   return values[a] + share * (values[b] - values[a]);
 }
 
@@ -89,6 +82,10 @@ export function mount(el, model) {
     }
     return record;
   };
+  /** What a column or a factor is called. */
+  const title = (name) => (Object.hasOwn(known().titles, name) ? String(known().titles[name]) : name);
+  const isLog = (name) => known().logarithmic.includes(name);
+  const there = (run, name, r) => value(run, name, r, isLog(name));
   const NONE = { name: "", title: "", wall: {}, factors: [], runs: [] };
   const study = () => known().studies.find(({ name }) => name === view.get("study")) ?? known().studies[0] ?? NONE;
   /** The values of each factor that varies in the study, in the order of the record. */
@@ -121,14 +118,14 @@ export function mount(el, model) {
     const picked = names.map((name) => (all[name] ? choice(name, all[name]) : ""));
     const inside = new Set(runs.filter((run) => picked.every((wanted, i) => wanted === "" || text(run.is[i]) === wanted)));
     // A value keeps its colour whatever else is chosen, as long as there are colours for all.
-    const label = (run) => by.map((k) => (isNumber(run.is[k]) ? `${symbol(names[k])} = ${run.is[k]}` : text(run.is[k]))).join(", ") || "the run";
-    const labels = [...new Set(runs.map(label))], there = labels.filter((one) => [...inside].some((run) => label(run) === one));
+    const label = (run) => by.map((k) => (isNumber(run.is[k]) ? `${title(names[k])} = ${run.is[k]}` : text(run.is[k]))).join(", ") || "the run";
+    const labels = [...new Set(runs.map(label))], present = labels.filter((one) => [...inside].some((run) => label(run) === one));
     const enough = labels.length <= MOST;
-    const groups = there.slice(0, MOST).map((one, i) => ({
+    const groups = present.slice(0, MOST).map((one, i) => ({
       color: enough ? labels.indexOf(one) : i, label: one, runs: runs.filter((run) => inside.has(run) && label(run) === one),
     }));
     const drawn = new Set(groups.flatMap((one) => one.runs));
-    return { groups, others: runs.filter((run) => !drawn.has(run)), left: there.length - groups.length };
+    return { groups, others: runs.filter((run) => !drawn.has(run)), left: present.length - groups.length };
   };
 
   // -- the cursor: one row of each run, given by the step, or by the loss where an axis shows it ------------------------
@@ -145,7 +142,7 @@ export function mount(el, model) {
     const { by, at } = cursor();
     if (axis === by) return at;
     const runs = chosen().groups.flatMap((one) => one.runs), found = [];
-    rows(runs).forEach((r, i) => r !== null && found.push(value(runs[i], axis, r)));
+    rows(runs).forEach((r, i) => r !== null && found.push(there(runs[i], axis, r)));
     const finite = found.filter((x) => isNumber(x) && (axis === "step" || x > 0));
     if (finite.length === 0) return range(axis)[1];
     const sum = finite.reduce((total, x) => total + (axis === "step" ? x : Math.log(x)), 0) / finite.length;
@@ -155,7 +152,7 @@ export function mount(el, model) {
   /** Smallest and largest value of a column over the chosen runs, with a margin; on logarithmic axes of what is positive. */
   const range = (name) => {
     if (name === "step") return [0, longest()];
-    const log = column(name)[1], runs = chosen().groups.flatMap((one) => one.runs);
+    const log = isLog(name), runs = chosen().groups.flatMap((one) => one.runs);
     let low = Infinity, high = -Infinity;
     for (const run of runs.length ? runs : study().runs) {
       for (const x of run[name] ?? []) {
@@ -198,14 +195,14 @@ export function mount(el, model) {
     });
     const buttons = [view.button("Reset", () => view.set({ ...initial })), view.shareButton()].filter(Boolean);
     const picks = Object.entries(all).map(([name, values]) => view.select({
-      label: symbol(name), options: [["", "all"], ...values.map((one) => [one, one])],
+      label: title(name), options: [["", "all"], ...values.map((one) => [one, one])],
       get: () => choice(name, values), set: (wanted) => choose(name, wanted),
     }));
     const colour = Object.keys(all).length > 1 ? [view.select({
-      label: "colours", options: colourings(all).map((names) => [names.join(", "), names.map(symbol).join(", ")]),
+      label: "colours", options: colourings(all).map((names) => [names.join(", "), names.map(title).join(", ")]),
       get: () => colourBy(all).join(", "), set: (names) => view.set({ colour_by: names }),
     })] : [];
-    const quantities = columns.map((name) => [name, column(name)[0]]);
+    const quantities = columns.map((name) => [name, title(name)]);
     const places = [
       view.select({ label: "left", options: quantities, get: () => measured("left", 1), set: (left) => view.set({ left }) }),
       view.select({ label: "right", options: quantities, get: () => measured("right", 0), set: (right) => view.set({ right }) }),
@@ -244,10 +241,10 @@ export function mount(el, model) {
   // -- the picture -----------------------------------------------------------------------------------------------------
 
   const draw = (plot, name, axis, { groups, others }) => {
-    const [title, ylog] = column(name), xlog = axis !== "step";
+    const xlog = axis !== "step", ylog = isLog(name);
     // The loss falls while a run goes on: its axis is turned round, so that time goes to the right in both plots.
     const x = range(axis), y = range(name);
-    Object.assign(plot.labels, { x: xlog ? "training loss (falling)" : "step", y: title });
+    Object.assign(plot.labels, { x: xlog ? "training loss (falling)" : "step", y: title(name) });
     const xticks = xlog ? logTicks(...x, 4).map((at) => [at, format(at)]) : undefined;
     plot.begin({ x: xlog ? [x[1], x[0]] : x, y, xlog, ylog, xticks });
     const curve = (run, style) => {
@@ -263,7 +260,7 @@ export function mount(el, model) {
     const here = stands(axis);
     plot.line(() => here, (i) => y[i], 2, { color: plot.ink, dash: 3, width: 1 });
     for (const { color, runs } of groups) {
-      rows(runs).forEach((r, i) => r !== null && plot.dot(value(runs[i], axis, r), value(runs[i], name, r), color, 4));
+      rows(runs).forEach((r, i) => r !== null && plot.dot(there(runs[i], axis, r), there(runs[i], name, r), color, 4));
     }
     plot.end();
   };
@@ -274,7 +271,7 @@ export function mount(el, model) {
   const valuesAtCursor = (groups, names) => groups.map(({ label, runs }) => {
     const at = rows(runs);
     const cells = names.map((name) => {
-      const found = at.flatMap((r, i) => (r === null ? [] : [value(runs[i], name, r)])).filter(isNumber);
+      const found = at.flatMap((r, i) => (r === null ? [] : [there(runs[i], name, r)])).filter(isNumber);
       if (!found.length) return "–";
       const show = (x) => (name === "step" ? String(Math.round(x)) : format(x));
       const [mean, low, high] = [found.reduce((a, b) => a + b) / found.length, Math.min(...found), Math.max(...found)].map(show);
@@ -287,7 +284,7 @@ export function mount(el, model) {
     const key = JSON.stringify([names, lines]);
     if (key === tableKey) return;
     tableKey = key;
-    const head = ["at the cursor", "runs there", ...names.map((name) => (name === "step" ? "step" : column(name)[0]))];
+    const head = ["at the cursor", "runs there", ...names.map((name) => title(name))];
     table.replaceChildren(
       h("thead", {}, h("tr", {}, ...head.map((one) => h("th", { scope: "col" }, one)))),
       h("tbody", {}, ...lines.map(([first, ...others]) => h("tr", {}, h("th", { scope: "row" }, first), ...others.map((one) => h("td", {}, one))))),
@@ -308,8 +305,8 @@ export function mount(el, model) {
     const values = count === 0 ? "no run has all of these values; choose “all” somewhere"
       : lines.map((line) => `${line[0]}: ${line[k]}`).join("; ");
     const more = what.left > 0 ? ` ${what.left} more groups are drawn in grey.` : "";
-    plots[0].describe(`${column(left)[0]} of ${count} runs; ${where}, ${values}.`);
-    plots[1].describe(`${column(measured("right", 0))[0]} against the ${against()} of the same runs.`);
-    view.say(`${study().title}. ${column(left)[0]} ${where}: ${values}.${more}`);
+    plots[0].describe(`${title(left)} of ${count} runs; ${where}, ${values}.`);
+    plots[1].describe(`${title(measured("right", 0))} against the ${against()} of the same runs.`);
+    view.say(`${study().title}. ${title(left)} ${where}: ${values}.${more}`);
   });
 }

@@ -23,6 +23,25 @@ FACTORS = ("data", "model", "norm", "optimizer", "beta", "rho", "lr", "weight_de
 PAIRS = ("beta, rho", "optimizer, weight_decay")
 """Factors that may have colours together, as ``colour_by`` names them."""
 
+TITLES = {
+    "loss": "training loss",
+    "test_loss": "held-out loss",
+    "test_accuracy": "test accuracy",
+    "linf": "largest weight, ‖θ‖∞",
+    "kkt_gap": "relative KKT gap",
+    "share_on_box": "share of weights on the box",
+    "one_norm": "‖∇f‖₁",
+    "one_norm_eps": "perturbed one-norm, ‖∇f‖₁,ε",
+    "two_norm": "‖∇f‖₂",
+    "norm": "normalisation",
+    "beta": "β",
+    "rho": "ρ",
+    "lr": "η",
+    "weight_decay": "λ",
+    "batch_size": "batch size",
+}
+"""What the reader sees in place of the name of a column."""
+
 LOGARITHMIC = ("loss", "test_loss", "linf", "one_norm", "one_norm_eps", "two_norm")
 """Columns whose axis is logarithmic."""
 
@@ -121,7 +140,7 @@ class Explorer(Widget):
         return {name: found for name, found in values.items() if len(found) > 1}
 
     def groups(self) -> dict[str, list[dict[str, Any]]]:
-        """The chosen runs, by the value of the factor that has colours: ``{"rho = 0.9": [run, ...], ...}``.
+        """The chosen runs, by the value of the factor that has colours: ``{"ρ = 0.9": [run, ...], ...}``.
 
         A chosen value that no run of the study has is passed over, as the browser does.
         """
@@ -158,13 +177,14 @@ class Explorer(Widget):
     def describe(self) -> str:
         """The study, and the left column's values at the cursor."""
         where = "step" if self.cursor_by == "step" else "the first training loss below"
+        left, right = (TITLES.get(name, name) for name in (self.left, self.right))
         values = [
             f"{label}: {np.mean(found):.3g}" if found else f"{label}: not reached"
             for label, found in self.at_cursor().items()
         ]
         return (
-            f"Recorded runs. {self.shown['title']}: {self.left} against the step, and {self.right} against the "
-            f"{self.right_against}. {self.left} at {where} {self.cursor:g}, mean over the runs: "
+            f"Recorded runs. {self.shown['title']}: {left} against the step, and {right} against the "
+            f"{TITLES.get(self.right_against, 'step')}. {left} at {where} {self.cursor:g}, mean over the runs: "
             f"{'; '.join(values) or 'no run'}."
         )
 
@@ -183,14 +203,16 @@ class Explorer(Widget):
                     )
             for height in self.shown["wall"].get(column, []):
                 axis.axhline(height, color=figures.COLORS["red"], linestyle="-", linewidth=1)
-            axis.set(xlabel="step" if against == "step" else "training loss (falling)", ylabel=column)
+            axis.set(
+                xlabel="step" if against == "step" else "training loss (falling)", ylabel=TITLES.get(column, column)
+            )
             if column in LOGARITHMIC:
                 axis.set_yscale("log")
             if against == "loss":
                 axis.set_xscale("log")
                 axis.invert_xaxis()
         if self.groups():
-            axes[0].legend(fontsize=8)
+            figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=9)
 
 
 def compact(
@@ -203,6 +225,7 @@ def compact(
 ) -> dict[str, Any]:
     """The runs of a tidy table as the page holds them: ``{"columns": [...], "studies": [...]}``, plain and small.
 
+    ``logarithmic`` lists the columns with such an axis, ``titles`` says what columns and factors are called.
     A study has ``name``, ``title``, ``wall``, ``factors`` and ``runs``; a run has ``is``, the values of the factors,
     ``step``, and a list for each column, with None where nothing was measured. Numbers have four digits. Of a run,
     about ``rows`` rows are kept, evenly spaced among the recorded ones, and those in which every column was measured.
@@ -236,7 +259,12 @@ def compact(
                 "runs": sorted(runs, key=lambda run: [(isinstance(v, str), v) for v in run["is"]]),
             }
         )
-    return {"columns": list(columns), "studies": studies}
+    return {
+        "columns": list(columns),
+        "logarithmic": [name for name in columns if name in LOGARITHMIC],
+        "titles": {name: TITLES[name] for name in (*columns, *factors) if name in TITLES},
+        "studies": studies,
+    }
 
 
 def position(run: Mapping[str, Any], by: str, at: float) -> float | None:
@@ -327,7 +355,7 @@ def _plain(x: Any) -> Any:
 
 def _label(name: str, x: Any) -> str:
     """A factor with its value; what is not a number speaks for itself."""
-    return f"{name} = {x:g}" if isinstance(x, int | float) and not isinstance(x, bool) else str(x)
+    return f"{TITLES.get(name, name)} = {x:g}" if isinstance(x, int | float) and not isinstance(x, bool) else str(x)
 
 
 def _numbered(study: Mapping[str, Any]) -> list[tuple[int, str]]:
