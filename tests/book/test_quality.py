@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import pictures
 from benchmarks import lighthouse
 from browser import require_chromium, served
 from course_site.lightness import reduced, with_sizes
@@ -53,3 +54,15 @@ def test_lighthouse_finds_nothing_to_complain_about(request: pytest.FixtureReque
         report = lighthouse.measure(f"{base}/book/momentum.html", "mobile", lighthouse.CATEGORIES[1:])
     assert lighthouse.failed(report) == []
     assert set(lighthouse.scores(report).values()) == {100}
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_the_pictures_of_the_readme_can_be_taken(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    require_chromium()
+    assert pictures.main(["--site", str(request.getfixturevalue("site")), "--out", str(tmp_path)]) == 0
+    taken = {path.name for path in tmp_path.iterdir()}
+    assert taken == {path.name for path in pictures.OUTPUT.iterdir()}
+    readme = (pictures.ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"docs/pictures/{name}" in readme for name in taken)
