@@ -19,7 +19,9 @@ from optbias.widgets import bundle  # noqa: E402
 FRAME = 1000 / 60
 """Milliseconds."""
 MOVES = 60
-"""Slider moves in one repetition, after ten that are not counted."""
+"""Slider moves in one repetition, after those of WARM that are not counted."""
+WARM = 30
+"""Moves in which the browser compiles what it runs."""
 SIX = (
     rules.GradientDescent(0.01),
     rules.Momentum(0.01, 0.9),
@@ -30,14 +32,14 @@ SIX = (
 )
 
 # One move: the slider's event, the frame that draws, and the main thread free again after the frame was handed on.
-MEASURE = """async ([label, moves]) => {
+MEASURE = """async ([label, warm, moves]) => {
   const slider = [...document.querySelectorAll(".ob-slider")].find((one) => one.textContent.startsWith(label));
   slider.closest("details")?.setAttribute("open", "");
   const input = slider.querySelector("input"), channel = new MessageChannel(), last = +input.max, times = [];
   const free = () => new Promise((done) => { channel.port1.onmessage = done; channel.port2.postMessage(0); });
-  for (let move = -10; move < moves; move++) {
+  for (let move = -warm; move < moves; move++) {
     await new Promise((done) => setTimeout(done, 20));
-    input.value = Math.round(last * (0.45 + 0.1 * Math.abs((move % 20) / 10 - 1)));
+    input.value = Math.round(last * (0.45 + 0.1 * Math.abs(((move + warm) % 20) / 10 - 1)));
     // Asked for before the widget asks for its own, so that it comes first in the frame.
     const frame = new Promise((done) => requestAnimationFrame(() => done(performance.now())));
     const before = performance.now();
@@ -69,7 +71,7 @@ def measure(label: str, moves: int = MOVES) -> list[float]:
         file.write_text(page(), encoding="utf-8")
         window = browser.new_page(viewport={"width": 1000, "height": 900})
         window.goto(file.as_uri())
-        return window.evaluate(MEASURE, [label, moves])
+        return window.evaluate(MEASURE, [label, WARM, moves])
 
 
 def run(repeats: int) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from browser import PHONE
 from driving import drag, drag_by_finger, knob, status, values, with_wrong
+from engines import in_chromium
 from optbias.online import break_even_beta2, drift_per_cycle, play_long, rare_spike_game, regret, three_step_game
 from optbias.rules import Adam, AMSGrad
 from optbias.seeding import generator
@@ -50,13 +51,13 @@ def close(found: Any, wanted: Any) -> float:
     return float((found - wanted).abs().max() / wanted.abs().max().clamp_min(1e-300))
 
 
-def compare(node: Callable[[str], Any]) -> None:
+def compare(run: Callable[[str], Any]) -> None:
     code = IMPORT + "const play = (game) => ['AMSGrad', 'Adam'].map((rule) => {\n"
     code += "  const { points, regret } = playGame(rule, game);\n"
     code += "  return [Array.from(points).slice(1), Array.from(regret).slice(1)];\n});\n"
     code += "const all = (g) => [driftPerCycle(g.C, g.beta2, g.cycle), breakEven(g.C, g.cycle), play(g)];\n"
     code += f"process.stdout.write(JSON.stringify({json.dumps(games())}.map(all)));"
-    for game, (drift, turn, played) in zip(games(), node(code), strict=True):
+    for game, (drift, turn, played) in zip(games(), run(code), strict=True):
         widget = AMSGradGame(**game)
         # A drift near the break-even is the small difference of steps of about this size.
         size = game["cycle"] ** 0.5 + 1
@@ -70,6 +71,12 @@ def compare(node: Callable[[str], Any]) -> None:
 
 def test_node_plays_as_python(node: Callable[[str], Any]) -> None:
     compare(node)
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_chromium_plays_as_python(chrome: Browser) -> None:
+    compare(in_chromium(chrome))
 
 
 @pytest.mark.parametrize(

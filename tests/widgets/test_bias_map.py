@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from browser import PHONE
 from driving import drag, drag_by_finger, knob, status, values, with_wrong
+from engines import in_chromium
 from optbias.modified_equations import bias_coefficient, mean_lag
 from optbias.seeding import generator
 from optbias.widgets import BiasMap
@@ -41,7 +42,7 @@ def runs() -> list[dict[str, Any]]:
     return [*found, usual, usual | {"eps": 1e4, "lr": 0.3, "time": 10.0}, usual | {"beta": 0.0, "rho": 0.0}]
 
 
-def compare(node: Callable[[str], Any]) -> None:
+def compare(engine: Callable[[str], Any]) -> None:
     """The three paths of each setting; the equations' paths may stop early only where they have no meaning."""
     cases = [run | {"steps": BiasMap(**run).steps} for run in runs()]
     code = IMPORT + f"const cases = {json.dumps(cases)};\n"
@@ -50,7 +51,7 @@ def compare(node: Callable[[str], Any]) -> None:
     const all = (run) => [adam(run, run.start, run.steps), equation(1, run, run.start, run.steps),
       equation(2, run, run.start, run.steps)].map(plain);
     process.stdout.write(JSON.stringify(cases.map(all)));"""
-    for run, found in zip(runs(), node(code), strict=True):
+    for run, found in zip(runs(), engine(code), strict=True):
         made = BiasMap(**run)
         for (name, path), (done, numbers) in zip(made.paths().items(), found, strict=True):
             assert done == made.steps, (name, run)
@@ -61,6 +62,12 @@ def compare(node: Callable[[str], Any]) -> None:
 
 def test_node_follows_the_paths_of_python(node: Callable[[str], Any]) -> None:
     compare(node)
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_chromium_follows_the_paths_of_python(chrome: Browser) -> None:
+    compare(in_chromium(chrome))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,7 @@ def test_the_comparison_notices_one_wrong_sign(
         compare(with_wrong("bias_map.js", right, wrong, node, tmp_path))
 
 
-def test_the_weight_is_that_of_python(node: Callable[[str], Any]) -> None:
+def compare_weights(engine: Callable[[str], Any]) -> None:
     factors = [0.0, 0.3, 0.9, 0.95, 0.99, 0.999, 0.9999]
     points = [
         (b, r, ratio, n) for b in factors for r in factors for ratio in (0.0, 1e-6, 1.0, 1e3) for n in (None, 0, 7)
@@ -88,12 +95,22 @@ def test_the_weight_is_that_of_python(node: Callable[[str], Any]) -> None:
         "const all = points.map(([b, r, ratio, n]) => [bias(b, r, ratio, n ?? undefined), meanLag(b, n ?? undefined)]);"
     )
     for (b, r, ratio, n), (weight, lag) in zip(
-        points, node(code + "process.stdout.write(JSON.stringify(all));"), strict=True
+        points, engine(code + "process.stdout.write(JSON.stringify(all));"), strict=True
     ):
         wanted = float(bias_coefficient(torch.ones(1, dtype=torch.float64), (b, r), ratio, n=n))
         size = float(mean_lag(b, n)) + float(mean_lag(r, n)) + 1  # of which the weight may be the small difference
         assert abs(weight - wanted) <= ALLOWED * size
         assert lag == pytest.approx(float(mean_lag(b, n)), rel=ALLOWED, abs=1e-12)
+
+
+def test_the_weight_is_that_of_python_in_node(node: Callable[[str], Any]) -> None:
+    compare_weights(node)
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_the_weight_is_that_of_python_in_chromium(chrome: Browser) -> None:
+    compare_weights(in_chromium(chrome))
 
 
 def test_an_equation_stops_where_it_has_no_meaning(node: Callable[[str], Any]) -> None:

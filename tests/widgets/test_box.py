@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from browser import PHONE
 from driving import drag, drag_by_finger, knob, status, values, with_wrong
+from engines import in_chromium
 from optbias import box, norms
 from optbias.rules import AdamW
 from optbias.seeding import generator
@@ -57,7 +58,7 @@ def tensor(numbers: Any) -> torch.Tensor:
     return torch.tensor(numbers, dtype=torch.float64)
 
 
-def compare(node: Callable[[str], Any]) -> None:
+def compare(run: Callable[[str], Any]) -> None:
     code = IMPORT + f"const problems = {json.dumps(problems())};\n"
     code += """
     const answer = ({ curvatures, angle, minimiser, weight_decay, theta }) => {
@@ -67,7 +68,7 @@ def compare(node: Callable[[str], Any]) -> None:
         relativeGap(theta, g, weight_decay)];
     };
     process.stdout.write(JSON.stringify(problems.map(answer)));"""
-    for problem, (hessian, kkt, ridge, gap) in zip(problems(), node(code), strict=True):
+    for problem, (hessian, kkt, ridge, gap) in zip(problems(), run(code), strict=True):
         made = widget(problem)
         assert made.kkt_point is not None
         assert torch.allclose(tensor(hessian), made.hessian, rtol=1e-12, atol=1e-14)
@@ -84,12 +85,18 @@ def test_node_finds_the_points_of_python(node: Callable[[str], Any]) -> None:
     compare(node)
 
 
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_chromium_finds_the_points_of_python(chrome: Browser) -> None:
+    compare(in_chromium(chrome))
+
+
 def test_the_comparison_notices_one_wrong_sign(node: Callable[[str], Any], tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         compare(with_wrong("box.js", "(wall - centre[i])", "(wall + centre[i])", node, tmp_path))
 
 
-def test_the_escape_loss_is_that_of_python(node: Callable[[str], Any]) -> None:
+def compare_escape(run: Callable[[str], Any]) -> None:
     """Its derivative between, on and beyond the nodes, and the run that it leads out of the box."""
     loss = box.EscapeLoss()
     nodes = loss.nodes[torch.randint(0, len(loss.nodes), (200,), generator=generator(5))]
@@ -103,7 +110,7 @@ def test_the_escape_loss_is_that_of_python(node: Callable[[str], Any]) -> None:
     const run = (b) => Array.from(
       simulate({ rule: "AdamW", lr, betas: b, eps: 0, weight_decay }, gradient, [1], 3000).path);
     process.stdout.write(JSON.stringify([ESCAPE, minimiser, slopes, run(betas), run([0.9, 0.99])]));"""
-    made_for, minimiser, slopes, out, inside = node(code)
+    made_for, minimiser, slopes, out, inside = run(code)
     assert made_for == {"betas": [0.99, 0.9], "r": 0.995, "lr": 0.005, "weight_decay": 1, "steps": 3000}
     assert minimiser == pytest.approx(float(loss.minimiser), rel=1e-12)
     assert torch.allclose(tensor(slopes), loss.gradient(points[:, None])[:, 0], rtol=0, atol=ALLOWED)
@@ -112,6 +119,16 @@ def test_the_escape_loss_is_that_of_python(node: Callable[[str], Any]) -> None:
     kept = trajectory(AdamW(0.005, (0.9, 0.99), 0.0, 1.0), loss, torch.ones(1), 3000)[:, 0]
     assert torch.allclose(tensor(inside), kept, rtol=0, atol=ALLOWED)
     assert max(map(abs, inside)) <= 1 + 1e-9
+
+
+def test_the_escape_loss_is_that_of_python_in_node(node: Callable[[str], Any]) -> None:
+    compare_escape(node)
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_the_escape_loss_is_that_of_python_in_chromium(chrome: Browser) -> None:
+    compare_escape(in_chromium(chrome))
 
 
 def test_the_hessian_survives_the_way_to_the_browser() -> None:

@@ -11,6 +11,7 @@ import torch
 from playwright.sync_api import Browser
 
 import golden
+from engines import in_chromium
 from optbias import landscapes, rules
 from optbias.widgets import bundle
 
@@ -102,16 +103,31 @@ def test_the_comparison_notices_one_wrong_sign(node: Callable[[str], Any], tmp_p
         assert_same(node(code + read + "process.stdout.write(JSON.stringify(cases.map(run)));"))
 
 
-def test_landscapes_have_the_values_gradients_and_windows_of_python(node: Callable[[str], Any]) -> None:
+def compare_grounds(run: Callable[[str], Any]) -> None:
+    """Values, gradients and windows of the landscapes."""
     cases = golden.grounds()
-    code = IMPORT + GROUNDS + f"process.stdout.write(JSON.stringify({json.dumps(cases)}.map(ground)));"
-    for case, found in zip(cases, node(code), strict=True):
+    code = (
+        'import { landscape } from "./core.js";\n'
+        + GROUNDS
+        + f"process.stdout.write(JSON.stringify({json.dumps(cases)}.map(ground)));"
+    )
+    for case, found in zip(cases, run(code), strict=True):
         for key in ("values", "gradients", "domain", "start", "minimisers"):
             wanted, got = (torch.tensor(numbers, dtype=torch.float64) for numbers in (case[key], found[key]))
             got = got.reshape(wanted.shape)  # an empty list has lost its second axis
             size = max(1.0, float(wanted.abs().max())) if wanted.numel() else 1.0
             close = torch.allclose(got, wanted, rtol=1e-12, atol=1e-13 * size)
             assert close, f"{case['landscape']}, {key}: {got.tolist()} instead of {wanted.tolist()}"
+
+
+def test_the_landscapes_are_those_of_python_in_node(node: Callable[[str], Any]) -> None:
+    compare_grounds(node)
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_the_landscapes_are_those_of_python_in_chromium(chrome: Browser) -> None:
+    compare_grounds(in_chromium(chrome))
 
 
 def test_defaults_are_those_of_python(node: Callable[[str], Any]) -> None:

@@ -212,6 +212,17 @@ class TestTheControls:
         page.get_by_role("button", name="Step", exact=True).click()
         assert status(page).startswith("Step 1 of 100, loss: gradient descent 0.5.")
 
+    @pytest.mark.parametrize("steps", [30, 100, 150, 2000])
+    def test_each_key_moves_the_steps_shown(self, stage: Callable[..., Page], steps: int) -> None:
+        page = stage(Race("bowl", [GradientDescent(0.25)], steps=steps, shown=steps // 2))
+        slider = page.get_by_role("slider", name="steps shown")
+        slider.focus()
+        for key, way in (("ArrowLeft", -1), ("ArrowRight", 1)):
+            for _ in range(3):
+                before = int(slider.get_attribute("aria-valuetext") or "")
+                page.keyboard.press(key)
+                assert (int(slider.get_attribute("aria-valuetext") or "") - before) * way > 0
+
     def test_play_moves_pause_stops(self, stage: Callable[..., Page]) -> None:
         page = stage(Race(steps=100))
         page.get_by_role("button", name="Play").click()

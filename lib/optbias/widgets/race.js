@@ -67,6 +67,21 @@ function cleanLandscape(name, parameters) {
   return landscape(known, full);
 }
 
+/**
+ * The smallest and largest of the first n losses as they are drawn: above a finite minimum, on a logarithmic axis, only
+ * what is positive counts.
+ */
+function extent(values, n, minimum) {
+  const log = Number.isFinite(minimum), floor = log ? minimum : 0;
+  let low = Infinity, high = -Infinity;
+  for (let i = 0; i < n; i++) {
+    const value = values[i] - floor;
+    if (value < low && (!log || value > 0)) low = value;
+    if (value > high) high = value;
+  }
+  return { low, high };
+}
+
 /** Curvatures and angle of a symmetric 2 x 2 matrix, and back. */
 function principal([[a, b], [, d]]) {
   const spread = Math.hypot((a - d) / 2, b), middle = (a + d) / 2;
@@ -250,30 +265,35 @@ export function mount(el, model) {
 
   // -- the picture -----------------------------------------------------------------------------------------------------
 
-  const runs = Array.from({ length: MOST }, () => ({ key: "", run: {}, loss: undefined }));
-  const race = () => rules().map((rule, i) => {
-    const kept = runs[i], key = JSON.stringify([lossKey, start(), steps(), rule]);
-    if (kept.key !== key) {
-      kept.run = simulate(rule, loss().gradient, start(), steps(), { path: kept.run.path });
-      kept.loss = losses(loss(), kept.run, kept.loss);
-      kept.key = key;
-    }
-    return kept;
-  });
+  const runs = Array.from({ length: MOST }, () => ({ key: "", run: {}, loss: undefined, low: 0, high: 0 }));
+  const race = () => {
+    const f = loss(), from = start(), count = steps(), ground = JSON.stringify([lossKey, from, count]);
+    return rules().map((rule, i) => {
+      const kept = runs[i], key = ground + JSON.stringify(rule);
+      if (kept.key !== key) {
+        kept.run = simulate(rule, f.gradient, from, count, { path: kept.run.path });
+        kept.loss = losses(f, kept.run, kept.loss);
+        Object.assign(kept, extent(kept.loss, kept.run.done + 1, f.minimum));
+        kept.key = key;
+      }
+      return kept;
+    });
+  };
 
   /** The smallest and largest loss on the map. */
   let spanKey, span;
   const lossSpan = () => {
-    const { domain: [x, y], dim, value } = loss(), key = `${lossKey}${start()[2]}`;
+    const { domain: [x, y], value } = loss(), key = `${lossKey}${start()[2]}`;
     if (spanKey === key) return span;
-    spanKey = key;
-    const values = [];
+    const values = new Float64Array(21 * 21), point = Float64Array.from(start());
     for (let i = 0; i <= 20; i++) {
       for (let j = 0; j <= 20; j++) {
-        const point = [x[0] + ((x[1] - x[0]) * i) / 20, y[0] + ((y[1] - y[0]) * j) / 20];
-        values.push(value(dim === 3 ? [...point, start()[2]] : point));
+        point[0] = x[0] + ((x[1] - x[0]) * i) / 20;
+        point[1] = y[0] + ((y[1] - y[0]) * j) / 20;
+        values[21 * i + j] = value(point);
       }
     }
+    spanKey = key;
     return (span = [Math.min(...values), Math.max(...values)]);
   };
 
@@ -299,12 +319,9 @@ export function mount(el, model) {
     const floor = loss().minimum, [lowest, highest] = lossSpan();
     const log = Number.isFinite(floor);
     let low = Infinity, high = -Infinity;
-    for (const { loss: values, run } of all) {
-      for (let i = 0; i <= run.done; i++) {
-        const value = log ? values[i] - floor : values[i];
-        if (value < low && (!log || value > 0)) low = value;
-        if (value > high) high = value;
-      }
+    for (const kept of all) {
+      low = Math.min(low, kept.low);
+      high = Math.max(high, kept.high);
     }
     const size = highest - lowest;
     if (log) {

@@ -249,12 +249,18 @@ export class View {
     const input = h("input", { type: "range", min: 0, max: scale.last, step: 1 });
     const output = h("output");
     const element = h("label", { class: "ob-slider" }, h("span", {}, label), input, output);
-    input.addEventListener("input", () => set(scale.value(+input.value)));
+    const position = (value) => clamp(Math.round(scale.position(value)) || 0, 0, scale.last);
+    input.addEventListener("input", () => {
+      // Where several positions have one value, a key's press goes on to the next value, or it would be taken back.
+      const from = get(), way = Math.sign(+input.value - position(from));
+      let k = +input.value;
+      while (way && scale.value(k) === from && k > 0 && k < scale.last) k += way;
+      set(scale.value(k));
+    });
     element.release = this.#control(() => {
       const value = get(), text = show(value);
       // A value that Python set between two positions is shown as it is; only the thumb is rounded.
-      const position = clamp(Math.round(scale.position(value)) || 0, 0, scale.last);
-      if (+input.value !== position) input.value = position;
+      if (+input.value !== position(value)) input.value = position(value);
       if (output.textContent !== text) {
         output.textContent = text;
         input.setAttribute("aria-valuetext", text);
@@ -333,6 +339,48 @@ function stroke(context, { color = 0, dash = color, width = 1.8 }) {
   context.lineWidth = width;
   context.lineJoin = "round";
   context.setLineDash(DASHES[dash] ?? []);
+  context.lineDashOffset = 0;
+}
+
+const PIECE = 100; // points
+
+/**
+ * A line drawn point by point, and stroked in pieces: the outline of a path that crosses itself a thousand times takes
+ * three times as long to fill in one go. The next piece begins with the last segment of the one before, so that no corner
+ * lacks its join, and dashes run on.
+ */
+class Pen {
+  begin(context, style) {
+    Object.assign(this, { context, count: 0, length: 0, x: 0, y: 0 });
+    stroke(context, style);
+    context.beginPath();
+  }
+
+  move(x, y) {
+    this.context.moveTo(x, y);
+    this.x = x;
+    this.y = y;
+  }
+
+  to(x, y) {
+    const { context: c } = this;
+    c.lineTo(x, y);
+    if (++this.count === PIECE) {
+      c.stroke();
+      c.beginPath();
+      c.lineDashOffset = this.length;
+      c.moveTo(this.x, this.y);
+      c.lineTo(x, y);
+      this.count = 0;
+    }
+    this.length += Math.sqrt((x - this.x) ** 2 + (y - this.y) ** 2);
+    this.x = x;
+    this.y = y;
+  }
+
+  end() {
+    this.context.stroke();
+  }
 }
 
 /** Red, green and blue of "#2f7fd6" or "rgb(47, 127, 214)". */
@@ -341,13 +389,15 @@ export function rgb(color) {
   return color.match(/\d+(\.\d+)?/g).slice(0, 3).map(Number);
 }
 
+const SPOKES = { cross: [[1, 1], [1, -1]], plus: [[1, 0], [0, 1]], star: [[1, 0], [0.5, 0.87], [0.5, -0.87]] };
+const CORNERS = {
+  square: [[-1, -1], [1, -1], [1, 1], [-1, 1]],
+  triangle: [[0, -1.2], [1.1, 0.9], [-1.1, 0.9]],
+  diamond: [[0, -1.4], [1.4, 0], [0, 1.4], [-1.4, 0]],
+};
+
 function marker(context, x, y, shape, color, size = 4) {
-  const spokes = { cross: [[1, 1], [1, -1]], plus: [[1, 0], [0, 1]], star: [[1, 0], [0.5, 0.87], [0.5, -0.87]] }[shape];
-  const corners = {
-    square: [[-1, -1], [1, -1], [1, 1], [-1, 1]],
-    triangle: [[0, -1.2], [1.1, 0.9], [-1.1, 0.9]],
-    diamond: [[0, -1.4], [1.4, 0], [0, 1.4], [-1.4, 0]],
-  }[shape];
+  const spokes = SPOKES[shape], corners = CORNERS[shape];
   context.setLineDash([]);
   context.lineWidth = 2;
   context.strokeStyle = context.fillStyle = color;
@@ -391,7 +441,7 @@ export function logTicks(low, high, count = 5) {
 export class Plot {
   /** `height` is relative to the width; `x` and `y` label the axes; a `wide` plot takes a row of its own. */
   constructor(view, { label, height = 1, x = "", y = "", wide = false }) {
-    Object.assign(this, { view, height, labels: { x, y }, cache: {} });
+    Object.assign(this, { view, height, labels: { x, y }, cache: {}, pen: new Pen() });
     // The place is taken before the first drawing, so that the page does not move when it comes.
     this.canvas = h("canvas", { role: "img", "aria-label": label, style: `aspect-ratio: ${1 / height}` });
     this.label = label;
@@ -505,55 +555,50 @@ export class Plot {
    * would fall on the same pixel are left out.
    */
   line(xs, ys, n, style = {}) {
-    const { context: c } = this;
-    stroke(c, style);
+    const { context: c, pen, px, py } = this;
+    pen.begin(c, style);
     c.globalAlpha = style.alpha ?? 1;
-    c.beginPath();
-    let drawing = false, lastX = 0, lastY = 0;
+    let drawing = false;
     for (let i = 0; i < n; i++) {
-      const x = clamp(this.px(xs(i)), -9999, 9999), y = clamp(this.py(ys(i)), -9999, 9999);
+      const x = clamp(px(xs(i)), -9999, 9999), y = clamp(py(ys(i)), -9999, 9999);
       if (!(Number.isFinite(x) && Number.isFinite(y))) {
         drawing = false;
         continue;
       }
-      if (drawing && i < n - 1 && Math.abs(x - lastX) + Math.abs(y - lastY) < 1) continue;
-      if (drawing) c.lineTo(x, y);
-      else c.moveTo(x, y);
+      if (drawing && i < n - 1 && Math.abs(x - pen.x) + Math.abs(y - pen.y) < 1) continue;
+      if (drawing) pen.to(x, y);
+      else pen.move(x, y);
       drawing = true;
-      lastX = x;
-      lastY = y;
     }
-    c.stroke();
+    pen.end();
     c.globalAlpha = 1;
   }
 
   /** A curve of values over 0 ... n - 1; where several fall on one pixel, their smallest and largest are drawn. */
   series(values, n, style = {}) {
-    const { context: c } = this;
-    stroke(c, style);
-    c.beginPath();
+    const { context: c, pen, px, py, ylog } = this, at = (value) => clamp(py(value), -9999, 9999);
+    pen.begin(c, style);
+    // Plain numbers in one loop: what a function inside would share with it the browser keeps, and collects, as objects.
     let column = NaN, first = 0, last = 0, low = 0, high = 0;
-    const flush = () => {
-      if (Number.isNaN(column)) return;
-      // The ends of the pixel's span in the order in which the curve goes through them; a short one is one point.
-      const ends = high - low < 1.5 ? [last] : last < first ? [high, low] : [low, high];
-      for (const y of ends) c.lineTo(column, y);
-    };
-    for (let i = 0; i < n; i++) {
-      const y = clamp(this.py(values[i]), -9999, 9999), x = Math.round(this.px(i));
-      if (x === column && !Number.isNaN(y)) {
-        last = y;
-        low = Math.min(low, y);
-        high = Math.max(high, y);
+    for (let i = 0; i <= n; i++) {
+      const value = i < n ? values[i] : NaN, drawn = ylog ? value >= 0 : !Number.isNaN(value);
+      const x = drawn ? Math.round(px(i)) : NaN;
+      if (x === column) {
+        last = value;
+        if (value < low) low = value;
+        if (value > high) high = value;
         continue;
       }
-      flush();
-      if (Number.isNaN(column)) c.moveTo(x, y);
-      column = Number.isNaN(y) ? NaN : x;
-      first = last = low = high = y;
+      if (!Number.isNaN(column)) {
+        // The ends of the pixel's span in the order in which the curve goes through them; a short one is one point.
+        const top = at(high), bottom = at(low), short = bottom - top < 1.5;
+        if (!short) pen.to(column, last > first ? bottom : top);
+        pen.to(column, short ? at(last) : last > first ? top : bottom);
+      } else if (drawn) pen.move(x, at(value));
+      column = x;
+      first = last = low = high = value;
     }
-    flush();
-    c.stroke();
+    pen.end();
   }
 
   dot(x, y, index, size = 4.5) {
@@ -576,44 +621,57 @@ export class Plot {
       context.globalAlpha = 1;
       context.clearRect(0, 0, this.size.width, this.size.height);
       paint(context);
-      this.cache = { key: full, canvas };
+      Object.assign(this.cache, { key: full, canvas });
     }
     this.context.drawImage(this.cache.canvas, 0, 0, this.size.width, this.size.height);
   }
 
   /** Colour the frame: n x n cells, each with the entry of `palette` ([red, green, blue, alpha], 0 to 255) at index(i, j). */
   cells(context, n, palette, index) {
-    const image = new ImageData(n, n), small = h("canvas", { width: n, height: n }), { frame } = this;
-    for (let j = 0; j < n; j++) for (let i = 0; i < n; i++) image.data.set(palette[index(i, j)], 4 * ((n - 1 - j) * n + i));
-    small.getContext("2d").putImageData(image, 0, 0);
-    context.drawImage(small, frame.left, frame.top, frame.width, frame.height);
+    const { frame, cache } = this;
+    if (cache.small?.width !== n) {
+      cache.small = h("canvas", { width: n, height: n });
+      cache.pen = cache.small.getContext("2d");
+      cache.image = new ImageData(n, n);
+    }
+    const { data } = cache.image;
+    for (let j = 0, at = 0; j < n; j++) {
+      for (let i = 0; i < n; i++) {
+        const color = palette[index(i, n - 1 - j)];
+        for (let k = 0; k < 4; k++) data[at++] = color[k];
+      }
+    }
+    cache.pen.putImageData(cache.image, 0, 0);
+    context.drawImage(cache.small, frame.left, frame.top, frame.width, frame.height);
   }
 
   /** Shade and contours of f(x, y) over the frame; lines lie at the quantiles, so that flat parts show them too. */
   contours(key, f, levels = 14) {
     this.background(key, (context) => {
-      const n = 60, { frame, range } = this, values = new Float64Array(n * n);
+      const n = 60, { frame, range, cache } = this;
+      cache.values ??= new Float64Array(n * n);
+      cache.sorted ??= new Float64Array(n * n);
+      cache.ranks ??= new Uint8Array(n * n);
+      const { values, sorted, ranks } = cache;
       for (let j = 0; j < n; j++) {
         const y = range.y[0] + ((range.y[1] - range.y[0]) * j) / (n - 1);
         for (let i = 0; i < n; i++) values[j * n + i] = f(range.x[0] + ((range.x[1] - range.x[0]) * i) / (n - 1), y);
       }
-      const sorted = values.slice().sort();
+      sorted.set(values);
+      sorted.sort();
       const at = Array.from({ length: levels }, (_, k) => sorted[Math.floor(((k + 0.5) / levels) * (n * n - 1))]);
-      const x = (i) => frame.left + (frame.width * i) / (n - 1), y = (j) => frame.top + frame.height * (1 - j / (n - 1));
-      const palette = Array.from({ length: levels + 1 }, (_, rank) => [...rgb(this.ink), (70 * rank) / levels]);
-      this.cells(context, n, palette, (i, j) => {
+      for (let k = 0; k < n * n; k++) {
         let rank = 0;
-        while (rank < levels && values[j * n + i] > at[rank]) rank++;
-        return rank;
-      });
+        while (rank < levels && values[k] > at[rank]) rank++;
+        ranks[k] = rank;
+      }
+      const ink = rgb(this.ink), palette = Array.from({ length: levels + 1 }, (_, rank) => [...ink, (70 * rank) / levels]);
+      this.cells(context, n, palette, (i, j) => ranks[j * n + i]);
       context.strokeStyle = this.ink;
       context.globalAlpha = 0.3;
       context.lineWidth = 0.8;
       context.beginPath();
-      for (const level of new Set(at)) marchingSquares(values, n, level, (a, b, c, d) => {
-        context.moveTo(x(a), y(b));
-        context.lineTo(x(c), y(d));
-      });
+      marchingSquares(context, values, ranks, n, at, frame);
       context.stroke();
     });
   }
@@ -681,24 +739,31 @@ export class Plot {
   }
 }
 
-/** Call line(x0, y0, x1, y1), in grid units, for each piece of the contour of `values` (n x n) at `level`. */
-function marchingSquares(values, n, level, line) {
+/**
+ * Add to the path the contours of `values` (n x n) at each of the levels, over the frame; ranks[k] is how many of the
+ * levels lie below values[k], so that a cell whose corners have one rank is crossed by none.
+ */
+function marchingSquares(context, values, ranks, n, levels, frame) {
+  const width = frame.width / (n - 1), height = frame.height / (n - 1), bottom = frame.top + frame.height;
   for (let j = 0; j < n - 1; j++) {
     for (let i = 0; i < n - 1; i++) {
-      const k = j * n + i;
-      const a = values[k] - level, b = values[k + 1] - level, c = values[k + n + 1] - level, d = values[k + n] - level;
-      if (a > 0 === b > 0 && b > 0 === c > 0 && c > 0 === d > 0) continue;
-      // Where the contour crosses the four sides, two by two.
-      let open = false, fromX = 0, fromY = 0;
-      for (let side = 0; side < 4; side++) {
-        const [p, q] = side === 0 ? [a, b] : side === 1 ? [b, c] : side === 2 ? [d, c] : [a, d];
-        if (p > 0 === q > 0) continue;
-        const part = p / (p - q), x = side === 1 ? i + 1 : side === 3 ? i : i + part;
-        const y = side === 0 ? j : side === 2 ? j + 1 : j + part;
-        if (open) line(fromX, fromY, x, y);
-        open = !open;
-        fromX = x;
-        fromY = y;
+      const k = j * n + i, r0 = ranks[k], r1 = ranks[k + 1], r2 = ranks[k + n + 1], r3 = ranks[k + n];
+      const last = Math.max(r0, r1, r2, r3);
+      for (let rank = Math.min(r0, r1, r2, r3); rank < last; rank++) {
+        const level = levels[rank];
+        if (rank > 0 && level === levels[rank - 1]) continue; // drawn already
+        const a = values[k] - level, b = values[k + 1] - level, c = values[k + n + 1] - level, d = values[k + n] - level;
+        // Where the contour crosses the four sides, two by two.
+        let open = false;
+        for (let side = 0; side < 4; side++) {
+          const p = side === 1 ? b : side === 2 ? d : a, q = side === 0 ? b : side === 3 ? d : c;
+          if (p > 0 === q > 0) continue;
+          const part = p / (p - q), right = side === 1 ? i + 1 : side === 3 ? i : i + part;
+          const up = side === 0 ? j : side === 2 ? j + 1 : j + part;
+          if (open) context.lineTo(frame.left + width * right, bottom - height * up);
+          else context.moveTo(frame.left + width * right, bottom - height * up);
+          open = !open;
+        }
       }
     }
   }
