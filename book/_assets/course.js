@@ -1,11 +1,16 @@
-// Everything that is folded is opened for printing, and closed again after it.
+// Everything that is folded is opened for printing, and closed again after it. Paper is light, whatever the screen is.
 addEventListener("beforeprint", () => {
+  const root = document.documentElement;
+  root.dataset.themeOnScreen = root.dataset.theme ?? "light";
+  root.dataset.theme = "light";
+  for (const image of document.querySelectorAll("img[loading=lazy]")) image.loading = "eager";
   for (const element of document.querySelectorAll("details:not([open])")) {
     element.dataset.openedForPrint = "";
     element.open = true;
   }
 });
 addEventListener("afterprint", () => {
+  document.documentElement.dataset.theme = document.documentElement.dataset.themeOnScreen ?? "light";
   for (const element of document.querySelectorAll("details[data-opened-for-print]")) {
     delete element.dataset.openedForPrint;
     element.open = false;
@@ -86,3 +91,37 @@ for (const form of document.querySelectorAll(".predict-form")) {
   button.hidden = false;
   ask();
 }
+
+// On a narrow screen, formulas that share a line with a wide gap (\qquad) between them stand below one another.
+const MATHML = "http://www.w3.org/1998/Math/MathML";
+const isGap = (element) => element.localName === "mspace" && element.getAttribute("width") === "2em";
+const stack = () => {
+  if (innerWidth > 600) return;
+  for (const formula of document.querySelectorAll(".bd-article span.math")) {
+    if (formula.clientWidth && formula.scrollWidth > formula.clientWidth + 3) formula.classList.add("wide");
+  }
+  for (const box of document.querySelectorAll("div.math > div")) {
+    const formula = box.firstElementChild;
+    if (!box.clientWidth || box.scrollWidth <= box.clientWidth + 1) continue;
+    if (formula?.localName !== "math" || ![...formula.children].some(isGap)) continue;
+    const table = document.createElementNS(MATHML, "mtable");
+    table.setAttribute("displaystyle", "true");
+    table.setAttribute("scriptlevel", "0");
+    let cell = null;
+    for (const part of [...formula.children]) {
+      if (isGap(part) || !cell) {
+        if (cell && !cell.children.length) continue;
+        const row = document.createElementNS(MATHML, "mtr");
+        cell = document.createElementNS(MATHML, "mtd");
+        row.append(cell);
+        table.append(row);
+      }
+      if (!isGap(part)) cell.append(part);
+    }
+    formula.replaceChildren(table);
+  }
+};
+stack();
+document.fonts?.ready.then(stack);
+addEventListener("resize", stack);
+document.addEventListener("toggle", stack, true);
