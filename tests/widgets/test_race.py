@@ -79,7 +79,7 @@ def test_bad_input_is_refused(arguments: dict, error: type[Exception], message: 
 def test_the_description_tells_how_it_ends() -> None:
     text = Race("bowl", [GradientDescent(0.25), GradientDescent(1e200)], steps=10).describe()
     end = float(landscapes.get("bowl")(torch.full((2,), 0.5**10)))
-    assert f"GradientDescent {end:.3g}; GradientDescent diverged" in text
+    assert f"GradientDescent (lr=0.25) {end:.3g}; GradientDescent (lr=1e+200) diverged" in text
 
 
 @pytest.mark.parametrize("name", landscapes.NAMES)

@@ -167,8 +167,11 @@ def load_font_early(
     """Have the font fetched with the style sheets, so that the text does not move when it comes."""
     if "<math" in context.get("body", ""):
         address = context["pathto"](f"_static/{FONT}", resource=True)
-        link = f'<link rel="preload" href="{address}" as="font" type="font/woff" crossorigin="anonymous" />'
-        context["metatags"] = f"{context.get('metatags', '')}\n{link}"
+        # Not from a disk: there a browser refuses to fetch ahead, and says so on the console.
+        properties = f'rel:"preload",href:"{address}",as:"font",type:"font/woff",crossOrigin:"anonymous"'
+        link = f'Object.assign(document.createElement("link"),{{{properties}}})'
+        script = f"<script>if(location.protocol!=='file:')document.head.append({link})</script>"
+        context["metatags"] = f"{context.get('metatags', '')}\n{script}"
 
 
 def finish(app: Sphinx, exception: Exception | None) -> None:

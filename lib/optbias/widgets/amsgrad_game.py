@@ -110,6 +110,6 @@ class AMSGradGame(Widget):
         left.set_yticks(steps, [f"{step:g}" for step in steps])
         left.set_xticks([1, 0.5, 0.1, 0.01, 1e-3, 1e-4], ["0", "0.5", "0.9", "0.99", "0.999", "0.9999"], fontsize=9)
         left.minorticks_off()
-        left.legend(fontsize=9)
+        left.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)
         right.set(xscale="log", xlabel="round $t$", ylabel="$x_t$", ylim=(-1.1, 1.1))
-        right.legend(fontsize=9)
+        right.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=9)

@@ -113,11 +113,9 @@ class Race(Widget):
         """What is drawn: the rules, the start, and where each loss ends."""
         loss, shown = self.loss, min(self.shown, self.steps)
         ends = []
-        for rule, path in zip(self.chosen_rules(), self.trajectories(), strict=True):
+        for name, path in zip(names(self.chosen_rules()), self.trajectories(), strict=True):
             value = float(loss(path[shown]))
-            ends.append(
-                f"{type(rule).__name__} {value:.3g}" if math.isfinite(value) else f"{type(rule).__name__} diverged"
-            )
+            ends.append(f"{name} {value:.3g}" if math.isfinite(value) else f"{name} diverged")
         start = ", ".join(f"{x:.3g}" for x in self.start)
         return (
             f"Left, the paths of {len(ends)} update rules on the landscape {self.landscape} from ({start}); "
@@ -128,7 +126,7 @@ class Race(Widget):
         """The map with the paths, and the losses beside it."""
         left, right = figure.subplots(1, 2)
         loss, shown = self.loss, min(self.shown, self.steps)
-        names, paths = [type(rule).__name__ for rule in self.chosen_rules()], self.trajectories()
+        lanes, paths = names(self.chosen_rules()), self.trajectories()
         if loss.dim == 2:
             xlim, ylim = loss.domain
             x, y = (torch.linspace(*limits, 101, dtype=torch.float64) for limits in (xlim, ylim))
@@ -138,7 +136,7 @@ class Race(Widget):
             figures.contours(left, loss, xlim, ylim, levels=levels)
         floor = torch.nan if loss.dim == 3 else loss.minimum
         log = math.isfinite(floor)
-        for name, path, color, dash in zip(names, paths, figures.COLORS.values(), figures.DASHES, strict=False):
+        for name, path, color, dash in zip(lanes, paths, figures.COLORS.values(), figures.DASHES, strict=False):
             finite_path = path[: shown + 1][torch.isfinite(path[: shown + 1]).all(-1)]
             figures.path(left, finite_path[:, :2], name, color, linestyle=dash, marker="")
             height = loss(finite_path) - (floor if log else 0.0)
@@ -149,8 +147,19 @@ class Race(Widget):
         if log and paths:
             right.set_yscale("log")
             right.set_ylim(bottom=max(right.get_ylim()[0], 1e-14))
-        if names:
-            right.legend(fontsize=9)
+        if lanes:
+            figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
+
+
+def names(rules: Sequence[Rule]) -> list[str]:
+    """What the rules are called; those of one class by the hyper-parameters in which they differ, too."""
+    found = []
+    for rule in rules:
+        same = [one.hyperparameters() for one in rules if type(one) is type(rule)]
+        differ = {key: value for key, value in same[0].items() if any(one[key] != value for one in same)}
+        own = ", ".join(f"{key}={rule.hyperparameters()[key]}" for key in differ)
+        found.append(f"{type(rule).__name__} ({own})" if own else type(rule).__name__)
+    return found
 
 
 def as_dict(rule: Rule | Mapping[str, Any]) -> dict[str, Any]:
