@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import collections
 import copy
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 SWAPS: dict[type, tuple[type, ...]] = {
     ast.Add: (ast.Sub,),
@@ -36,8 +38,7 @@ def mutants(source: str) -> dict[str, str]:
     made: dict[str, str] = {}
     known = {ast.unparse(tree)}
     for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
-        for label, changed in _changes(tree, function):
-            text = ast.unparse(ast.fix_missing_locations(changed))
+        for label, text in _changes(tree, function):
             if text not in known:
                 known.add(text)
                 made[label if label not in made else f"{label} ({len(made)})"] = _with_anchor(source, text)
@@ -49,21 +50,37 @@ def _with_anchor(source: str, text: str) -> str:
     return f"{first}\n{text}" if first.startswith("#") else text
 
 
-def _changes(tree: ast.Module, function: ast.FunctionDef) -> Iterator[tuple[str, ast.Module]]:
+def _changes(tree: ast.Module, function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
     names, keys = _vocabulary(function)
     first = function.lineno
-    for node in _inside(function):
+    for node, put in _inside(function):
         for new, what in _replacements(node, names, keys):
             label = f"line {getattr(node, 'lineno', first) - first}: {_short(node)} -> {what}"
-            yield label, _replaced(tree, node, new)
+            put(ast.Pass() if new is None else new)
+            try:
+                yield label, ast.unparse(tree)
+            finally:
+                put(node)
 
 
-def _inside(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """Every node of the body, docstrings left out."""
-    for statement in function.body:
+Put = Callable[[ast.AST], None]
+
+
+def _inside(function: ast.FunctionDef) -> Iterator[tuple[ast.AST, Put]]:
+    """Every node of the body, docstrings left out, with what puts another node in its place."""
+    for place, statement in enumerate(function.body):
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             continue
-        yield from ast.walk(statement)
+        waiting = collections.deque([(statement, functools.partial(function.body.__setitem__, place))])
+        while waiting:
+            node, put = waiting.popleft()
+            yield node, put
+            for name, value in ast.iter_fields(node):
+                if isinstance(value, ast.AST):
+                    waiting.append((value, functools.partial(setattr, node, name)))
+                elif isinstance(value, list):
+                    parts = ((one, functools.partial(value.__setitem__, i)) for i, one in enumerate(value))
+                    waiting.extend((one, put) for one, put in parts if isinstance(one, ast.AST))
 
 
 def _vocabulary(function: ast.FunctionDef) -> tuple[list[str], list[str]]:
@@ -136,20 +153,6 @@ def _with(node: ast.AST, **changes: object) -> ast.AST:
     for name, value in changes.items():
         setattr(new, name, value)
     return new
-
-
-def _replaced(tree: ast.Module, old: ast.AST, new: ast.AST | None) -> ast.Module:
-    class Replacer(ast.NodeTransformer):
-        def visit(self, node: ast.AST) -> ast.AST:
-            if getattr(node, "_marked", False):
-                return ast.Pass() if new is None else copy.deepcopy(new)
-            return self.generic_visit(node)
-
-    old._marked = True  # type: ignore[attr-defined]
-    try:
-        return Replacer().visit(copy.deepcopy(tree))
-    finally:
-        del old._marked  # type: ignore[attr-defined]
 
 
 def _short(node: ast.AST) -> str:

@@ -246,9 +246,9 @@ def test_infinity_is_matched_by_infinity_alone():
         same([1.0, -float("inf")], torch.tensor([1.0, torch.inf]), "x")
 
 
-def test_the_first_slip_that_fits_is_named_and_a_right_value_never_is():
-    with pytest.raises(CheckFailed, match="x: first"):
-        same(2.0, 1.0, "x", slips={"also right": 1.0, "first": 2.0, "second": 2.0})
+def test_all_slips_that_fit_are_named_and_a_right_value_never_is():
+    with pytest.raises(CheckFailed, match=r"x: first\. Or: second$"):
+        same(2.0, 1.0, "x", slips={"also right": 1.0, "first": 2.0, "another": 3.0, "second": 2.0})
     same(1.0, 1.0, "x", slips={"wrong": 1.0})
 
 
@@ -290,6 +290,8 @@ def test_the_slip_whose_run_and_state_fit_is_named():
         run_against(uphill, slips)
     with pytest.raises(CheckFailed, match="params after step 1: forgetful"):
         run_against(uphill_and_forgetful, slips)
+    with pytest.raises(CheckFailed, match=r"params after step 1: uphill\. Or: ascent$"):
+        run_against(uphill, {**slips, "ascent": uphill})
 
 
 @pytest.mark.parametrize(

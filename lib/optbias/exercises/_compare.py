@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,8 @@ def same(
     """Require ``got`` to be ``want``; say otherwise which slip it looks like.
 
     ``slips`` maps a sentence ("your v is not bias-corrected") to the value that this slip gives, or to a
-    function that computes it. ``what`` names the value in the message ("the step at t = 1").
+    function that computes it. Those that give ``got`` are named. ``what`` names the value in the message ("the
+    step at t = 1").
     """
     right = numbers(want, what)
     given = numbers(got, what)
@@ -81,11 +82,17 @@ def same(
         given = given.reshape(right.shape)
     if close(given, right, tol):
         return
+    fitting = []
     for sentence, value in (slips or {}).items() if name_slips else ():
         wrong = numbers(value() if callable(value) else value, what)
-        if not close(wrong, right, tol) and close(given, wrong, tol):
-            raise CheckFailed(f"{what}: {sentence}")
-    raise CheckFailed(f"{what}: {difference(given, right)}")
+        if close(given, wrong, tol) and not close(wrong, right, tol):
+            fitting.append(sentence)
+    raise CheckFailed(f"{what}: {either(fitting) or difference(given, right)}")
+
+
+def either(sentences: Sequence[str]) -> str:
+    """The slips that explain an answer, as one text: where several do, the test cannot tell which it is."""
+    return ". Or: ".join(sentences[:3])
 
 
 def difference(given: Tensor, right: Tensor) -> str:
@@ -120,7 +127,7 @@ def same_run(
 
     ``start``, each ``gradients[k]`` and the moments in ``state`` have one shape. ``watch`` names what is
     compared after each step: ``"params"`` and keys of the state. ``slips`` maps a sentence to the step that
-    someone with this misconception would write; the first whose run is the answer's gives the message.
+    someone with this misconception would write; those whose run is the answer's are named.
     """
     right = run(reference, start, gradients, hyper, state)
     given: list[dict[str, Any]] = []
@@ -140,9 +147,15 @@ def same_run(
                     params, memory = pair(answer, answer(params, later, memory, hyper), tuple(state))
                     given.append({"params": params, **memory})
             for seen in (given, given[:number]):
-                for sentence, step in (slips or {}).items():
-                    if _explains(step, seen, right, (start, gradients[: len(seen)], hyper, state), tol):
-                        raise CheckFailed(f"{what}: {sentence}")
+                if _alike(seen, right, tol):
+                    continue
+                fitting = [
+                    sentence
+                    for sentence, step in (slips or {}).items()
+                    if _explains(step, seen, (start, gradients, hyper, state), tol)
+                ]
+                if fitting:
+                    raise CheckFailed(f"{what}: {either(fitting)}")
             wrong = numbers(given[number - 1][key], what)
             raise CheckFailed(f"{what}: {difference(wrong, numbers(wanted[key], what))}")
 
@@ -151,12 +164,16 @@ def run(
     step: Step, start: Tensor, gradients: Tensor, hyper: dict[str, Any], state: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """What ``step`` makes of the gradients: after each, the params and the state, in one dictionary."""
-    made = []
+    return list(_running(step, start, gradients, hyper, state))
+
+
+def _running(
+    step: Step, start: Tensor, gradients: Tensor, hyper: dict[str, Any], state: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     params, memory = start, dict(state)
     for gradient in gradients:
         params, memory = step(params, gradient, memory, hyper)
-        made.append({"params": params, **memory})
-    return made
+        yield {"params": params, **memory}
 
 
 def pair(answer: Answer, value: Any, keys: Sequence[str]) -> tuple[Any, dict[str, Any]]:
@@ -189,23 +206,22 @@ def _like(given: Tensor, wanted: Any) -> Tensor:
 def _explains(
     step: Step,
     given: list[dict[str, Any]],
-    right: list[dict[str, Any]],
     setting: tuple[Tensor, Tensor, dict[str, Any], dict[str, Any]],
     tol: float,
 ) -> bool:
-    """Whether the run of a slip is the run that was given, params and state, and not the right one."""
+    """Whether the run of a slip is the run that was given, params and state. Stops where they part."""
     try:
-        slipped = run(step, *setting)
+        return _alike(given, _running(step, *setting), tol)
     except (ArithmeticError, RuntimeError, KeyError, TypeError, ValueError):
         return False  # this slip would not even run here
 
-    def follows(other: list[dict[str, Any]]) -> bool:
+
+def _alike(given: list[dict[str, Any]], other: Iterable[dict[str, Any]], tol: float) -> bool:
+    """Whether two runs agree as far as the first goes, NaN with NaN."""
+    with contextlib.suppress(CheckFailed):  # something given is no number
         return all(
             close(_like(numbers(a[key], key), b[key]), numbers(b[key], key), tol, equal_nan=True)
             for a, b in zip(given, other, strict=False)
             for key in b
         )
-
-    with contextlib.suppress(CheckFailed):  # something given is no number
-        return follows(slipped) and not follows(right)
     return False

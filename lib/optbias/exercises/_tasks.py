@@ -77,10 +77,10 @@ def tasks() -> dict[str, Task]:
 
 def get(name: str) -> Task:
     """The task of this name; a ValueError lists those that exist."""
-    known = tasks()
-    if name not in known:
-        raise ValueError(f"there is no task {name!r}; the tasks are {', '.join(sorted(known))}")
-    return known[name]
+    _load()
+    if name not in _registered:
+        raise ValueError(f"there is no task {name!r}; the tasks are {', '.join(sorted(_registered))}")
+    return _registered[name]
 
 
 def check(name: str) -> None:
@@ -143,20 +143,20 @@ def forbidden(asked: Task, own: str, cells: tuple[str, ...]) -> str | None:
     """What the answer, or a function of the notebook that it uses, takes from where it may not; None if nothing."""
     if not asked.forbids:
         return None
-    trees = [tree for cell in (*cells, own) if (tree := _parsed(cell)) is not None]
-    aliases: dict[str, str] = {}
-    functions: dict[str, ast.AST] = {}
-    for tree in trees:
-        aliases |= _aliases(tree)
-        functions |= {node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     start = _parsed(own)
     if start is None:
         return None
+    aliases: dict[str, str] = {}
+    functions: dict[str, ast.AST] = {}
+    for cell in (*cells, own):
+        imported, defined = _names(cell)
+        aliases |= imported
+        functions |= defined
     waiting: list[ast.AST] = [start]
     seen: set[str] = set()
     while waiting:
         node = waiting.pop()
-        for used in _used(node, aliases | _aliases(node)):
+        for used in _used(node, aliases | ({} if node is start else _aliases(node))):
             if any(used == name or used.startswith(name + ".") for name in asked.forbids):
                 return used
             if used in functions and used not in seen:
@@ -165,6 +165,19 @@ def forbidden(asked: Task, own: str, cells: tuple[str, ...]) -> str | None:
     return None
 
 
+@functools.lru_cache(maxsize=256)
+def _names(cell: str) -> tuple[dict[str, str], dict[str, ast.AST]]:
+    """What a cell imports, as :func:`_aliases`, and the functions and classes that it defines."""
+    tree = _parsed(cell)
+    if tree is None:
+        return {}, {}
+    defined: dict[str, ast.AST] = {
+        node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    }
+    return _aliases(tree), defined
+
+
+@functools.lru_cache(maxsize=256)
 def _parsed(cell: str) -> ast.Module | None:
     rows = ["" if row.lstrip().startswith(("%", "!")) else row for row in cell.splitlines()]
     try:

@@ -436,8 +436,12 @@ def smaller_at_equal_losses(answer: Answer, fractions: Sequence[float]) -> None:
     losses_a, a, losses_b, b = (row.tolist() for row in _two_runs(answer))
     for fraction in fractions:
         level = fraction * losses_a[0]
-        if not at_loss(losses_a, a, level) < at_loss(losses_b, b, level):
-            raise CheckFailed("at a level between the first loss and half of it, A's norm is not the smaller one")
+        norm_a, norm_b = at_loss(losses_a, a, level), at_loss(losses_b, b, level)
+        if not norm_a < norm_b:
+            raise CheckFailed(
+                f"at the loss {level:.4g} A's norm is {norm_a:.4g} and B's is {norm_b:.4g}: A's is not the smaller one "
+                "(each is measured at the run's first loss below the level; a long step lands far below it)"
+            )
 
 
 def _safely(wrong: Callable[..., float], *arguments: Any) -> float:

@@ -61,12 +61,13 @@ class Problem:
     def gradient(self, theta: Tensor, part: int = 0) -> tuple[float, Tensor, int]:
         """Mean loss and mean gradient ``(size,)`` of the examples of one part, and how many examples these are.
 
-        Raises ValueError for a vector of another shape and for a part that does not exist.
+        ``part`` is the number of the part, its position in ``parts``. Raises ValueError for a vector of another
+        shape and for a part that does not exist.
         """
         if theta.shape != (self.size,):
             raise ValueError(f"theta must have the shape ({self.size},); got {tuple(theta.shape)}")
-        if not 0 <= part < len(self.parts):
-            raise ValueError(f"part must be one of 0 ... {len(self.parts) - 1}; got {part!r}")
+        if part not in range(len(self.parts)):
+            raise ValueError(f"part must be the number of a micro-batch, 0 ... {len(self.parts) - 1}; got {part!r}")
         first, last = self.parts[part]
         leaf = theta.detach().to(self.inputs.device).requires_grad_(True)
         pieces = leaf.split([p.numel() for p in self.model.parameters()])

@@ -39,6 +39,10 @@ def slipped(
     eps: str = "outside",
     root: bool = True,
     square: bool = True,
+    one_v: bool = False,
+    centred: bool = False,
+    largest: str = "",
+    sign_only: bool = False,
     weight_m: bool = True,
     weight_v: bool = True,
     keep: tuple[str, ...] = ("t", "m", "v"),
@@ -56,7 +60,12 @@ def slipped(
             beta1, beta2 = beta2, beta1
         t = 1 if t_stuck else state["t"] + 1
         m = beta1 * state["m"] + ((1 - beta1) if weight_m else 1.0) * grads
-        v = beta2 * state["v"] + ((1 - beta2) if weight_v else 1.0) * (grads**2 if square else grads.abs())
+        seen = (grads - m) ** 2 if centred else grads**2 if square else grads.abs()
+        if one_v:
+            seen = seen.mean() + 0 * seen
+        v = beta2 * state["v"] + ((1 - beta2) if weight_v else 1.0) * seen
+        if largest:
+            v = torch.maximum(state["v"], v if largest == "average" else (1 - beta2) * seen)
         power = 1 if t_frozen else t + t_shift
         b1 = beta2 if beta2_for_both_hats else beta1
         b2 = beta1 if beta1_for_both_hats else beta2
@@ -76,7 +85,7 @@ def slipped(
             below = v.sqrt() / (1 - beta2**power) + hyper["eps"]
         new = {"t": t, "m": m_hat if store_hats else m, "v": v_hat if store_hats else v}
         new = {key: new[key] if key in keep else state[key] for key in new}
-        return params - sign * hyper["lr"] * m_hat / below, new
+        return params - sign * hyper["lr"] * (grads.sign() if sign_only else m_hat / below), new
 
     return step
 
@@ -99,6 +108,18 @@ SLIPS: dict[str, Step] = {
     "epsilon is missing": slipped(eps="none"),
     "the root is missing: divide by the root of v_hat": slipped(root=False),
     "v averages |g|; it must average the squares of the gradients": slipped(square=False),
+    "v is one number for the whole tensor; every entry has its own": slipped(one_v=True),
+    "v averages the squares of grads - m; it must average the squares of the gradients themselves": slipped(
+        centred=True
+    ),
+    "v keeps the largest square; it must average": slipped(largest="square"),
+    "v never falls: that is AMSGrad; Adam's v forgets": slipped(largest="average"),
+    "that is lr * sign(grads), which is right for the first step only; later ones need m_hat and v_hat": slipped(
+        sign_only=True
+    ),
+    "the betas 0.9 and 0.999 are written in: take them from hyper": lambda params, grads, state, hyper: adam(
+        params, grads, state, {**hyper, "beta1": 0.9, "beta2": 0.999}
+    ),
     "m lacks the factor 1 - beta1 before the gradient": slipped(weight_m=False),
     "v lacks the factor 1 - beta2 before the squared gradient": slipped(weight_v=False),
     "the state holds the hatted averages; keep the plain m and v, the hats are for this step only": slipped(
@@ -111,7 +132,7 @@ SLIPS: dict[str, Step] = {
     "both hats use beta2: m belongs to beta1": slipped(beta2_for_both_hats=True),
     "both hats use beta1: v belongs to beta2": slipped(beta1_for_both_hats=True),
 }
-"""What the checks can name. Where several fit (the first step forgives much), the first is shown."""
+"""What the checks can name. Where several fit (the first step forgives much), they are shown together."""
 
 
 LIBRARY = ("torch.optim", "optbias.rules", "optbias.torch_optimizer", "optbias.exercises", "optbias.step_size")

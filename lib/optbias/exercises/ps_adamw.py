@@ -102,6 +102,9 @@ ADAMW_SLIPS: dict[str, Step] = {
     "there is no decay: this is Adam": adam,
     "your decay is coupled: weight_decay * params went into the gradient, and from there into m and v. "
     "Let the moments see grads alone, and shrink the params beside the step": adam_l2,
+    "the decay is there twice, in the gradient and beside the step: the moments must see grads alone": _beside_decay(
+        adam_l2
+    ),
     "your decay is divided by the root: it has to stand beside Adam's step, not inside it": scaled_decay,
     "your m holds the decay: let m see grads alone, and shrink the params beside the step": penalty_in_m_only,
     "your v holds the decay: let v see grads alone": penalty_in_v_only,

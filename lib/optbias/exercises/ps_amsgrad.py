@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -210,12 +211,18 @@ def drift_is_right(answer: Answer, C: float, beta2: float) -> None:
 
 EIGHT_DIGITS = 1e-8
 
+
+@functools.lru_cache(maxsize=64)
+def _break_even(C: float) -> float:
+    return float(online.break_even_beta2(C))
+
+
 BREAK_EVEN_SLIPS: dict[str, Callable[[float], float]] = {
     "that is the beta2 of the theorem's proof, well below the break-even": lambda C: 1 / (1 + C**2),
-    "that is 1 - beta2": lambda C: 1 - float(online.break_even_beta2(C)),
+    "that is 1 - beta2": lambda C: 1 - _break_even(C),
     "that is the approximation for large C": lambda C: 0.5698 / C,
-    "right to a few digits only; eight are asked for": lambda C: round(float(online.break_even_beta2(C)), 4),
-    "that is the memory 1 / (1 - beta2) in rounds": lambda C: 1 / (1 - float(online.break_even_beta2(C))),
+    "right to a few digits only; eight are asked for": lambda C: round(_break_even(C), 4),
+    "that is the memory 1 / (1 - beta2) in rounds": lambda C: 1 / (1 - _break_even(C)),
 }
 
 
@@ -230,7 +237,7 @@ def check_break_even(answer: Answer) -> None:
 
 def break_even_is_right(answer: Answer, C: float) -> None:
     """Check ``break_even`` at one point, to eight digits."""
-    right = float(online.break_even_beta2(C))
+    right = _break_even(C)
     got = numbers(answer(C), "the break-even")
     slips = {sentence: _safely(wrong, C) for sentence, wrong in BREAK_EVEN_SLIPS.items()}
     if got.numel() == 1 and EIGHT_DIGITS * right < abs(got.item() - right) < 2e-3 * right:

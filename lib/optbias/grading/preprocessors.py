@@ -109,6 +109,7 @@ class Grades(GetGrades):
         )
         if grade.needs_manual_grade:
             cell.metadata.nbgrader["message"] = WAITING
+            cell.metadata.nbgrader["waits"] = True
 
 
 class StudentsView(Step):

@@ -204,6 +204,12 @@ def steps_to_enter(w0, lr, lam):
             change={WEIGHTED: "loss, grads, count = loss + part_loss, grads + part_grads, count + 1"},
         ),
         "the first part": wrong(*CURVES, says="first part of the data", change={"range(len(p.parts))": "range(1)"}),
+        "the parts themselves": wrong(
+            *CURVES,
+            "record",
+            says="part must be the number of a micro-batch",
+            change={"range(len(p.parts))": "p.parts"},
+        ),
         "the sum": wrong(*CURVES, says="added up", change={"loss, grads = loss / count, grads / count": "pass"}),
         "L2": wrong(
             "curves",

@@ -345,6 +345,13 @@ def norm_at_loss(losses, norms, level):
         "the first part": wrong(
             "curves", "start", says="first part of the data", change={"range(len(p.parts))": "range(1)"}
         ),
+        "the parts themselves": wrong(
+            "curves",
+            "start",
+            "record",
+            says="part must be the number of a micro-batch",
+            change={"range(len(p.parts))": "p.parts"},
+        ),
         "the sum": wrong(
             "curves", "start", says="added up", change={"loss, grads = loss / count, grads / count": "pass"}
         ),

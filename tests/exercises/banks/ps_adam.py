@@ -113,19 +113,21 @@ WRONG = {
         ),
         "for one number only": wrong(*WHOLE, says="adam_step raised", change={"torch.sqrt(v_hat)": "math.sqrt(v_hat)"}),
         "one v for the whole tensor": wrong(
-            "state", *STEP, says="state['v'] after step 1", change={"grads**2": "(grads**2).mean() + 0 * grads"}
+            "state", *STEP, says="one number for the whole tensor", change={"grads**2": "(grads**2).mean() + 0 * grads"}
         ),
-        "v around the mean": wrong("state", *STEP, says="differs by up to", change={"grads**2": "(grads - m) ** 2"}),
+        "v around the mean": wrong(
+            "state", *STEP, says="the squares of grads - m", change={"grads**2": "(grads - m) ** 2"}
+        ),
         "the largest square instead of an average": wrong(
             "state",
             *LATER,
-            says="differs by up to",
+            says="keeps the largest square",
             change={V: 'v = torch.maximum(state["v"], (1 - hyper["beta2"]) * grads**2)'},
         ),
         "the defaults written in": wrong(
             "state",
             *LATER,
-            says="differs by up to",
+            says="are written in: take them from hyper",
             code="""
 # exercise: adam-step
 def adam_step(params, grads, state, hyper):
@@ -138,7 +140,7 @@ def adam_step(params, grads, state, hyper):
         ),
         "the first step, always": wrong(
             *LATER,
-            says="differs by up to",
+            says="right for the first step only",
             change={"step = m_hat / " + BELOW: "step = torch.sign(grads)"},
         ),
         "a counter outside": wrong(

@@ -39,7 +39,7 @@ WRONG = {
         "coupled and decoupled": wrong(
             "decay",
             "shrink",
-            says="differs by",
+            says="there twice",
             change={M: 'grads = grads + hyper["weight_decay"] * params\n    ' + M},
         ),
         "the decay inside the fraction": wrong(
