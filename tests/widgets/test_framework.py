@@ -178,6 +178,11 @@ class TestEveryWidget:
         assert page.evaluate(WIDER_THAN_WINDOW) == []
         assert page.evaluate(OUTSIDE) == []
 
+    def test_controls_are_large_enough_for_a_finger(self, stage: Callable[..., Page], cls: type[Widget]) -> None:
+        page = stage(cls(), size=PHONE)
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert page.evaluate(SMALL) == []
+
     def test_draws_lines_in_the_ink_of_its_host(self, stage: Callable[..., Page], cls: type[Widget]) -> None:
         shades = {}
         for theme in ("light", "dark"):
@@ -276,6 +281,12 @@ NAMELESS = """() => {
     ...all(".ob-plot canvas").filter((one) => (one.getAttribute("aria-label") ?? "").length < 30),
   ].map((one) => one.outerHTML);
 }"""
+
+# Below 24 x 24 pixels, the least that WCAG 2.2 asks for; of a checkbox the label can be hit, too.
+SMALL = """() => [...document.querySelectorAll(".ob :is(button, select, input[type=range], .ob-check)")]
+  .filter((one) => one.querySelector("input") || !one.matches(".ob-check"))
+  .filter((one) => Math.min(one.getBoundingClientRect().width, one.getBoundingClientRect().height) < 24)
+  .map((one) => one.outerHTML.slice(0, 200))"""
 
 OUTSIDE = """() => [...document.querySelectorAll(".ob :is(button, select, input)")]
   .filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => one.outerHTML)"""
