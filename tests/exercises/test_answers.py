@@ -417,6 +417,28 @@ def test_what_stands_elsewhere_in_the_notebook_is_the_students_own_affair(a_task
     assert space["value"] == 6.0
 
 
+def test_a_parameter_is_not_what_another_cell_imports_under_its_name(a_task):
+    scratch = "from torch import optim"
+    own = ANCHOR + "def double(optim):\n    return 2 * optim"
+    space = {"In": ["", scratch, own], **notebook(own)} | {"In": ["", scratch, own]}
+    exec("from optbias.exercises import exam\nvalue = exam('test-double')(3.0)", space)
+    assert space["value"] == 6.0
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "def helper(optim):\n    return 2 * optim\n\ndef double(x):\n    optim.SGD\n    return helper(x)",
+        "def double(x, optim=optim.SGD):\n    return 2 * x",
+        "def double(x):\n    return (lambda optim: 2 * optim)(x) + 0 * len(optim.__name__)",
+    ],
+)
+def test_a_parameter_hides_nothing_outside_of_its_function(a_task, own):
+    space = notebook("from torch import optim", ANCHOR + own)
+    with pytest.raises(CheckFailed, match=r"double uses torch\.optim"):
+        exec("from optbias.exercises import exam\nexam('test-double')", space)
+
+
 def test_the_last_run_of_an_answers_cell_counts(a_task):
     stub = ANCHOR + "def double(x):\n    raise NotImplementedError()"
     space = notebook(stub, ANCHOR + "def double(x):\n    return 2 * x")

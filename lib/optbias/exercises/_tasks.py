@@ -200,21 +200,32 @@ def _aliases(tree: ast.AST) -> dict[str, str]:
     return found
 
 
-def _used(tree: ast.AST, aliases: dict[str, str]) -> Iterator[str]:
-    """Dotted names that a piece of code uses, imports, or spells out in a string."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield from _aliases(node).values()
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isprintable():
-            if node.value.replace(".", "").replace("_", "").isalnum():
-                yield node.value
-        elif isinstance(node, (ast.Name, ast.Attribute)):
-            parts: list[str] = []
-            inner: ast.AST = node
-            while isinstance(inner, ast.Attribute):
-                parts.append(inner.attr)
-                inner = inner.value
-            if isinstance(inner, ast.Name):
-                yield ".".join([aliases.get(inner.id, inner.id), *reversed(parts)])
+def _used(node: ast.AST, aliases: dict[str, str]) -> Iterator[str]:
+    """Dotted names that a piece of code uses, imports, or spells out in a string.
+
+    Inside a function its parameters hide what was imported under the same name.
+    """
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield from _aliases(node).values()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isprintable():
+        if node.value.replace(".", "").replace("_", "").isalnum():
+            yield node.value
+    elif isinstance(node, (ast.Name, ast.Attribute)):
+        parts: list[str] = []
+        inner: ast.AST = node
+        while isinstance(inner, ast.Attribute):
+            parts.append(inner.attr)
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            yield ".".join([aliases.get(inner.id, inner.id), *reversed(parts)])
+    within = aliases
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        parameters = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+        within = {name: target for name, target in aliases.items() if name not in parameters}
+    body = getattr(node, "body", [])
+    inside = body if isinstance(body, list) else [body]
+    for child in ast.iter_child_nodes(node):
+        # Defaults and decorators are read outside of the function.
+        yield from _used(child, within if any(child is one for one in inside) else aliases)

@@ -299,8 +299,9 @@ def norm_at_loss(losses, norms, level):
 """,
         ),
         "the nearest": wrong(
+            "first",
             "ends",
-            says="n",
+            says="nearest to the level",
             code="""
 # exercise: hill-at-loss
 def norm_at_loss(losses, norms, level):
