@@ -409,17 +409,19 @@ def test_what_a_task_forbids_is_found_in_a_helper_and_under_another_name(a_task)
         exec("from optbias.exercises import exam\nexam('test-double')", space)
 
 
-def test_what_stands_elsewhere_in_the_notebook_is_the_students_own_affair(a_task):
-    scratch = "import torch\n%timeit 1\nopt = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)"
-    own = ANCHOR + "def double(x):\n    return 2 * x"
-    space = {"In": ["", scratch, own], **notebook(own)} | {"In": ["", scratch, own]}
-    exec("from optbias.exercises import exam\nvalue = exam('test-double')(3.0)", space)
-    assert space["value"] == 6.0
-
-
-def test_a_parameter_is_not_what_another_cell_imports_under_its_name(a_task):
-    scratch = "from torch import optim"
-    own = ANCHOR + "def double(optim):\n    return 2 * optim"
+@pytest.mark.parametrize(
+    ("scratch", "own"),
+    [
+        (
+            "import torch\n%timeit 1\nopt = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=1.0)",
+            "def double(x):\n    return 2 * x",
+        ),
+        ("from torch import optim", "def double(optim):\n    return 2 * optim"),  # a parameter with the import's name
+    ],
+    ids=["a scratch cell", "a parameter"],
+)
+def test_what_stands_elsewhere_in_the_notebook_is_the_students_own_affair(a_task, scratch, own):
+    own = ANCHOR + own
     space = {"In": ["", scratch, own], **notebook(own)} | {"In": ["", scratch, own]}
     exec("from optbias.exercises import exam\nvalue = exam('test-double')(3.0)", space)
     assert space["value"] == 6.0
