@@ -1,6 +1,7 @@
 """What every test shares: float64, one thread, and a repeatable hypothesis."""
 
 import os
+from collections import Counter
 
 import pytest
 import torch
@@ -47,9 +48,9 @@ def pytest_terminal_summary(terminalreporter):
     ]
     if not recorded:
         return
-    total = {
-        key: sum(record.get(key, 0) for record in recorded) for record in recorded for key in record if key != "task"
-    }
+    total: Counter[str] = Counter()
+    for record in recorded:
+        total.update({key: count for key, count in record.items() if key != "task"})
     terminalreporter.section("the autograder of the exercises")
     for what, of, text in (
         ("caught", "wrong", "wrong answers lost what they should"),
@@ -57,6 +58,6 @@ def pytest_terminal_summary(terminalreporter):
         ("false_fails", "right", "right answers in other styles refused"),
         ("flakes", "gradings", "gradings differed over seeds, order and parts"),
     ):
-        if total.get(of):
-            share = 100 * total.get(what, 0) / total[of]
-            terminalreporter.write_line(f"{total.get(what, 0)} of {total[of]} ({share:.1f} %) {text}")
+        if total[of]:
+            share = 100 * total[what] / total[of]
+            terminalreporter.write_line(f"{total[what]} of {total[of]} ({share:.1f} %) {text}")

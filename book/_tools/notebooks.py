@@ -215,7 +215,7 @@ class Book:
             for key, entry in parse_file(str(self.project.root / name)).entries.items():
                 people = entry.persons.get("author") or entry.persons.get("editor") or []
                 names = [(*person.rich_prelast_names, *person.rich_last_names) for person in people]
-                last = [" ".join(part.render_as("text") for part in name) for name in names]
+                last = [" ".join(str(part) for part in name) for name in names]
                 fields = entry.fields
                 who = f"{last[0]} et al." if len(last) > 2 else " and ".join(last) or fields.get("title", key)
                 arxiv = re.search(r"arXiv[: ]*(\d{4}\.\d{4,5}|[a-z-]+/\d{7})", " ".join(fields.values()), re.I)

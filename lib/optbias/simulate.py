@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from optbias import _checks
+from optbias import _checks, _fusion
 from optbias.rules import Rule, State
 from optbias.rules.base import at_step
 
@@ -31,6 +31,9 @@ Gradient = Callable[[Tensor, Any], Tensor]
 
 CHUNK = 10
 """Steps that ``trajectory(..., compile=True)`` has the compiler fuse at a time."""
+
+SEPARATE = 4
+"""Coordinates up to which ``compile=True`` makes each a tensor of its own. The compiler's work grows with them."""
 
 
 def gradient_of(loss: Loss) -> Callable[[Tensor], Tensor]:
@@ -101,15 +104,16 @@ def trajectory(
         else:
             path = theta.new_empty((steps + 1, *theta.shape))
         path[0] = theta
-        theta = path[0]
-        state = rule.init(theta)
+        parts = _apart(path[0], theta.shape[-1] if compile and _separable(rule, theta) else 1)
+        states = [rule.init(part) for part in parts]
         if compile:
-            state |= {"t": torch.zeros((), dtype=torch.float64)}  # so that the code of one chunk serves for all
+            now = torch.zeros((), dtype=torch.float64)  # a tensor, so that the code of one chunk serves for all
+            states = [state | {"t": now} for state in states]
         for done in range(0, steps, CHUNK):
             chunk = path[done + 1 : done + 1 + CHUNK]
             # A last, shorter chunk is not worth compiling on its own.
             advance = _compiled_advance() if compile and len(chunk) == CHUNK else _advance
-            theta, state = advance(rule, gradient, project, theta, state, chunk)
+            parts, states = advance(rule, gradient, project, parts, states, chunk)
     return path
 
 
@@ -118,8 +122,7 @@ def broadcast_shape(rule: Rule, theta0: Tensor) -> torch.Size:
 
     Raises ValueError if they do not broadcast.
     """
-    tensors = rule.replace(lr=at_step(rule.hyperparameters()["lr"], 1)).tensors()
-    shapes = [("theta0", theta0.shape), *((name, tensor.shape) for name, tensor in tensors)]
+    shapes = [("theta0", theta0.shape), *((name, tensor.shape) for name, tensor in _tensors(rule))]
     try:
         return torch.broadcast_shapes(*(shape for _, shape in shapes))
     except RuntimeError as error:
@@ -129,35 +132,68 @@ def broadcast_shape(rule: Rule, theta0: Tensor) -> torch.Size:
         ) from error
 
 
+def _tensors(rule: Rule) -> list[tuple[str, Tensor]]:
+    """Name and value of each hyper-parameter that is a tensor, a scheduled learning rate at its first step."""
+    return rule.replace(lr=at_step(rule.hyperparameters()["lr"], 1)).tensors()
+
+
 def _constant_in_time(gradient: Callable[[Tensor], Tensor]) -> Gradient:
     return lambda theta, t: gradient(theta)
+
+
+def _separable(rule: Rule, theta: Tensor) -> bool:
+    """Whether each coordinate of ``theta`` may be a tensor of its own, and there are few enough to compile them all."""
+    return (
+        rule.elementwise
+        and 1 < theta.shape[-1] <= SEPARATE
+        and all(value.ndim == 0 or value.shape[-1] == 1 for _, value in _tensors(rule))
+    )
+
+
+def _apart(theta: Tensor, count: int) -> list[Tensor]:
+    """``theta`` in one piece, or its ``count`` coordinates, each of shape ``(..., 1)``."""
+    return [theta] if count == 1 else [part.unsqueeze(-1) for part in theta.unbind(-1)]
+
+
+def _together(parts: list[Tensor]) -> Tensor:
+    """What :func:`_apart` took apart."""
+    return parts[0] if len(parts) == 1 else torch.stack([part.squeeze(-1) for part in parts], -1)
 
 
 def _advance(
     rule: Rule,
     gradient: Gradient,
     project: Callable[[Tensor], Tensor] | None,
-    theta: Tensor,
-    state: State,
+    parts: list[Tensor],
+    states: list[State],
     path: Tensor,
-) -> tuple[Tensor, State]:
-    """Fill ``path`` with the next iterates; return the last of them and the state after it."""
+) -> tuple[list[Tensor], list[State]]:
+    """Fill ``path`` with the next iterates; return the last of them and the state after it, in the same parts."""
     iterates = []
     for _ in range(len(path)):
-        before = theta.shape
-        theta, state = rule.equations(theta, gradient(theta, state["t"] + 1), state)
+        theta = _together(parts)
+        t = states[0]["t"]
+        grads = _apart(gradient(theta, t + 1), len(parts))
+        updates = [
+            rule.equations(part, grad, state | {"t": t}) for part, grad, state in zip(parts, grads, states, strict=True)
+        ]
+        parts = [part for part, _ in updates]
+        states = [state for _, state in updates]
         if project is not None:
-            theta = project(theta)
-        if theta.shape != before:
-            raise ValueError(
-                f"a step must keep the shape {tuple(before)}; step {int(state['t'])} made {tuple(theta.shape)}"
-            )
-        iterates.append(theta)
+            parts = _apart(project(_together(parts)), len(parts))
+        shape = (*parts[0].shape[:-1], sum(part.shape[-1] for part in parts)) if theta.ndim else parts[0].shape
+        if shape != theta.shape:
+            raise ValueError(f"a step must keep the shape {tuple(theta.shape)}; step {int(t + 1)} made {tuple(shape)}")
+        iterates += parts
     # All at once: a compiler writes them where they belong, without a tensor for each.
-    path.copy_(torch.stack(iterates))
-    return theta, state
+    if len(parts) == 1:
+        path.copy_(torch.stack(iterates))
+    else:
+        coordinates = torch.stack([part.squeeze(-1) for part in iterates])
+        path.movedim(-1, 1).copy_(coordinates.unflatten(0, (len(path), len(parts))))
+    return parts, states
 
 
 @functools.cache
-def _compiled_advance() -> Callable[..., tuple[Tensor, State]]:
-    return torch.compile(_advance, dynamic=False)
+def _compiled_advance() -> Callable[..., tuple[list[Tensor], list[State]]]:
+    return torch.compile(_advance, dynamic=False, backend=_fusion.backend)

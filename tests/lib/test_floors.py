@@ -8,7 +8,7 @@ import pytest
 import optbias
 
 FLOORS = [
-    ["_checks", "seeding", "norms", "landscapes", "claims", "figures", "show"],
+    ["_checks", "_fusion", "seeding", "norms", "landscapes", "claims", "figures", "show"],
     ["rules"],
     ["simulate", "torch_optimizer"],
     ["step_size", "quadratic_dynamics", "online", "limit_cycles", "proximal", "box", "constrained", "margins"],

@@ -1,10 +1,12 @@
 """Trajectories: batches equal single runs, shapes broadcast, and one run's end is not the others'."""
 
+import operator
+
 import pytest
 import torch
 
-from optbias import landscapes, simulate
-from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, Momentum, SignGD
+from optbias import _fusion, landscapes, simulate
+from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, Momentum, NormalizedSteepestDescent, SignGD
 from optbias.seeding import generator
 from optbias.simulate import trajectory
 
@@ -111,15 +113,85 @@ def test_bad_input():
         trajectory(Adam(), quadratic, START, 1, compile=1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "rule",
-    [Adam(torch.logspace(-4, -1, 50)[:, None]), AdamW(lr=lambda t: 0.1 / t**0.5), Momentum(1e-4)],
-    ids=["Adam on a grid", "AdamW with a schedule", "Momentum"],
-)
-def test_compiled_runs_agree_up_to_rounding(rule):
+GRID = torch.logspace(-4, -1, 50)[:, None]
+COMPILED = {
+    "Adam on a grid": {"rule": Adam(GRID)},
+    "AdamW with a schedule": {"rule": AdamW(lr=lambda t: 0.1 / t**0.5)},
+    "a schedule of grids": {"rule": Momentum(lr=lambda t: 1e-3 * GRID / t)},
+    "betas on a grid": {"rule": Adam(1e-2, (torch.linspace(0, 0.9, 50)[:, None], 0.99))},
+    "a rate for each coordinate": {"rule": AMSGrad(torch.tensor([1e-2, 1e-3]))},
+    "a rule that couples the coordinates": {"rule": NormalizedSteepestDescent(1e-2, "l2")},
+    "projected": {"rule": Adam(0.1), "project": lambda theta: theta.clamp(-0.5, 0.5)},
+    "a gradient that changes in time": {"rule": Momentum(1e-4), "gradient": lambda theta, t: theta * t},
+}
+
+
+def compiled_and_not(rule, **how):
     loss = landscapes.get("rosenbrock")
     starts = torch.randn(50, 2, generator=generator(0))
     count = 2 * simulate.CHUNK + 3  # the last three steps do not fill a chunk
-    compiled = trajectory(rule, loss, starts, count, compile=True)
-    torch.testing.assert_close(compiled, trajectory(rule, loss, starts, count), rtol=1e-11, atol=1e-12)
+    return (trajectory(rule, loss, starts, count, compile=compile, **how) for compile in (True, False))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Adam on a grid", "AdamW with a schedule", "a rule that couples the coordinates"])
+def test_compiled_runs_agree_up_to_rounding(name):
+    compiled, plain = compiled_and_not(**COMPILED[name])
+    torch.testing.assert_close(compiled, plain, rtol=1e-11, atol=1e-12)
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """The graphs that a compiled run makes; they are simplified, then run as they are, without a C++ compiler."""
+    made = []
+
+    def backend(module, inputs):
+        _fusion.simplify(module)
+        made.append(module.graph)
+        return module.forward
+
+    monkeypatch.setattr(_fusion, "backend", backend)
+    monkeypatch.setattr(simulate, "CHUNK", 3)
+    torch.compiler.reset()
+    simulate._compiled_advance.cache_clear()
+    yield made
+    torch.compiler.reset()
+    simulate._compiled_advance.cache_clear()
+
+
+@pytest.mark.parametrize("how", COMPILED.values(), ids=COMPILED)
+def test_what_is_compiled_computes_the_same(graphs, how):
+    compiled, plain = compiled_and_not(**how)
+    assert graphs
+    torch.testing.assert_close(compiled, plain, rtol=1e-11, atol=1e-12)
+
+
+def test_the_compiler_sees_coordinates_apart_and_each_power_once(graphs):
+    list(compiled_and_not(Adam(GRID)))
+    unbound = [node for node in graphs[0].nodes if node.target == "unbind"]
+    of_the_step = [n for n in graphs[0].nodes if n.target is operator.pow and isinstance(n.args[0], float)]
+    assert unbound
+    assert not any(entry.users for node in unbound for entry in node.users)
+    assert len(of_the_step) >= 2 * simulate.CHUNK
+    assert all([user.target for user in node.users] == [torch.as_strided] for node in of_the_step)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        lambda x, y: torch.stack((x, y), -1).unbind(-1)[1],
+        lambda x, y: torch.stack((x, y)).movedim(0, -1).unbind(-1)[0],
+        lambda x, y: torch.stack((x, y), -1).unbind(-1)[-1],
+        lambda x, y: torch.stack((x, y)).unbind(-1)[1],
+        lambda x, y: torch.stack((x, y), -1).unbind(0)[1],
+        lambda x, y: torch.stack((x, y), 1).unbind(-1)[1],
+        lambda x, y: torch.stack((x, y)).movedim(0, 1).unbind(-1)[0],
+        lambda x, y: torch.stack((x, y), dim=0).unbind(dim=-1)[0],
+        lambda x, y: torch.stack((x, y), -1).unbind(-1)[:1][0],
+    ],
+)
+def test_only_a_stack_that_is_undone_is_left_out(entry):
+    x, y = torch.randn(2, 3, 4, generator=generator(0))
+    module = torch.fx.symbolic_trace(entry)
+    _fusion.simplify(module)
+    assert torch.equal(module(x, y), entry(x, y))
