@@ -170,20 +170,22 @@ def _advance(
 ) -> tuple[list[Tensor], list[State]]:
     """Fill ``path`` with the next iterates; return the last of them and the state after it, in the same parts."""
     iterates = []
+    theta = _together(parts)
     for _ in range(len(path)):
-        theta = _together(parts)
+        shape = theta.shape
         t = states[0]["t"]
-        grads = _apart(gradient(theta, t + 1), len(parts))
+        grads = _apart(_gradient_at(theta, t + 1, gradient), len(parts))
         updates = [
             rule.equations(part, grad, state | {"t": t}) for part, grad, state in zip(parts, grads, states, strict=True)
         ]
         parts = [part for part, _ in updates]
         states = [state for _, state in updates]
+        theta = _together(parts)
         if project is not None:
-            parts = _apart(project(_together(parts)), len(parts))
-        shape = (*parts[0].shape[:-1], sum(part.shape[-1] for part in parts)) if theta.ndim else parts[0].shape
-        if shape != theta.shape:
-            raise ValueError(f"a step must keep the shape {tuple(theta.shape)}; step {int(t + 1)} made {tuple(shape)}")
+            theta = project(theta)
+            parts = _apart(theta, len(parts))
+        if theta.shape != shape:
+            raise ValueError(f"a step must keep the shape {tuple(shape)}; step {int(t + 1)} made {tuple(theta.shape)}")
         iterates += parts
     # All at once: a compiler writes them where they belong, without a tensor for each.
     if len(parts) == 1:
@@ -192,6 +194,20 @@ def _advance(
         coordinates = torch.stack([part.squeeze(-1) for part in iterates])
         path.movedim(-1, 1).copy_(coordinates.unflatten(0, (len(path), len(parts))))
     return parts, states
+
+
+def _gradient_at(theta: Tensor, t: Any, gradient: Gradient) -> Tensor:
+    """The gradient of step ``t``; one that is the same for all runs or all coordinates may be given once."""
+    grad = gradient(theta, t)
+    if grad.shape == theta.shape:
+        return grad
+    sizes = zip(reversed(grad.shape), reversed(theta.shape), strict=False)
+    if any(size != full and 1 not in (size, full) for size, full in sizes):
+        raise ValueError(
+            f"a gradient must have the shape of theta, {tuple(theta.shape)}, or broadcast to it; "
+            f"step {int(t)} got {tuple(grad.shape)}"
+        )
+    return grad.expand(torch.broadcast_shapes(grad.shape, theta.shape))
 
 
 @functools.cache

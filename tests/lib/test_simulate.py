@@ -122,6 +122,7 @@ COMPILED = {
     "a rate for each coordinate": {"rule": AMSGrad(torch.tensor([1e-2, 1e-3]))},
     "a rule that couples the coordinates": {"rule": NormalizedSteepestDescent(1e-2, "l2")},
     "projected": {"rule": Adam(0.1), "project": lambda theta: theta.clamp(-0.5, 0.5)},
+    "one gradient for all runs": {"rule": Adam(1e-2), "gradient": lambda theta, t: torch.tensor([1.0, -2.0]) / t},
     "a gradient that changes in time": {"rule": Momentum(1e-4), "gradient": lambda theta, t: theta * t},
 }
 
@@ -164,6 +165,15 @@ def test_what_is_compiled_computes_the_same(graphs, how):
     compiled, plain = compiled_and_not(**how)
     assert graphs
     torch.testing.assert_close(compiled, plain, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_gradient_or_projection_of_another_shape_is_refused(graphs, compile):
+    loss, starts = landscapes.get("rosenbrock"), torch.ones(3, 2)
+    with pytest.raises(ValueError, match=r"the shape of theta, \(3, 2\), or broadcast to it; step 1 got \(3,\)"):
+        trajectory(Adam(), loss, starts, 5, gradient=lambda theta, t: theta[..., 0], compile=compile)
+    with pytest.raises(ValueError, match=r"must keep the shape \(3, 2\); step 1 made \(3, 1\)"):
+        trajectory(Adam(), loss, starts, 5, project=lambda theta: theta[..., :1], compile=compile)
 
 
 def test_the_compiler_sees_coordinates_apart_and_each_power_once(graphs):
