@@ -145,6 +145,7 @@ def _separable(rule: Rule, theta: Tensor) -> bool:
     """Whether each coordinate of ``theta`` may be a tensor of its own, and there are few enough to compile them all."""
     return (
         rule.elementwise
+        and theta.ndim > 0
         and 1 < theta.shape[-1] <= SEPARATE
         and all(value.ndim == 0 or value.shape[-1] == 1 for _, value in _tensors(rule))
     )

@@ -167,6 +167,18 @@ def test_what_is_compiled_computes_the_same(graphs, how):
     torch.testing.assert_close(compiled, plain, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (3, 1), (4, 3, 2)])
+def test_points_of_every_shape_are_compiled(graphs, shape):
+    start = torch.randn(shape, generator=generator(0))
+    compiled, plain = (
+        trajectory(Adam(0.1), quadratic, start, 7, gradient=lambda theta, t: theta, compile=compile)
+        for compile in (True, False)
+    )
+    assert graphs
+    assert compiled.shape == (8, *shape)
+    torch.testing.assert_close(compiled, plain, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_gradient_or_projection_of_another_shape_is_refused(graphs, compile):
     loss, starts = landscapes.get("rosenbrock"), torch.ones(3, 2)
