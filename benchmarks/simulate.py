@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import medians, report
-from optbias import landscapes
+from optbias.losses import landscapes
 from optbias.rules import Adam
 from optbias.simulate import trajectory
 

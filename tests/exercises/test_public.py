@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import bank
-from optbias import exercises, step_size
+from optbias import exercises
 from optbias.exercises import _compare, _tasks, ps_adam
 from optbias.exercises._compare import close, numbers, run
+from optbias.theory import step_size
 
 NAMES = bank.readable()
 TASKS = [

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from optbias import proximal
 from optbias.rules import Adam, AdamW, GradientDescent, Momentum
 from optbias.seeding import generator
 from optbias.simulate import trajectory
+from optbias.theory import proximal
 
 CURVATURE = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)
 

@@ -9,7 +9,8 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
-from optbias import figures, landscapes
+from optbias import figures
+from optbias.losses import landscapes
 
 BACKGROUNDS = {"light": "#ffffff", "dark": "#14181e"}
 

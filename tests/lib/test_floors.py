@@ -8,15 +8,12 @@ import pytest
 import optbias
 
 FLOORS = [
-    ["_checks", "_fusion", "seeding", "norms", "landscapes", "claims", "figures", "show"],
+    ["_checks", "seeding", "figures", "claims", "show"],
+    ["norms", "data", "models", "losses"],
     ["rules"],
     ["simulate", "torch_optimizer"],
-    ["step_size", "quadratic_dynamics", "online", "limit_cycles", "proximal", "box", "constrained", "margins"],
-    ["modified_equations"],
-    ["data", "models", "curvature", "surfaces"],
-    ["training"],
-    ["experiments"],
-    ["widgets"],
+    ["theory", "training"],
+    ["experiments", "widgets"],
     ["exercises", "grading"],
     ["__main__"],
 ]

@@ -5,10 +5,10 @@ import operator
 import pytest
 import torch
 
-from optbias import _fusion, landscapes, simulate
+from optbias.losses import landscapes
 from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, Momentum, NormalizedSteepestDescent, SignGD
 from optbias.seeding import generator
-from optbias.simulate import trajectory
+from optbias.simulate import _fusion, trajectories, trajectory
 
 
 def quadratic(theta):
@@ -130,7 +130,7 @@ COMPILED = {
 def compiled_and_not(rule, **how):
     loss = landscapes.get("rosenbrock")
     starts = torch.randn(50, 2, generator=generator(0))
-    count = 2 * simulate.CHUNK + 3  # the last three steps do not fill a chunk
+    count = 2 * trajectories.CHUNK + 3  # the last three steps do not fill a chunk
     return (trajectory(rule, loss, starts, count, compile=compile, **how) for compile in (True, False))
 
 
@@ -152,12 +152,12 @@ def graphs(monkeypatch):
         return module.forward
 
     monkeypatch.setattr(_fusion, "backend", backend)
-    monkeypatch.setattr(simulate, "CHUNK", 3)
+    monkeypatch.setattr(trajectories, "CHUNK", 3)
     torch.compiler.reset()
-    simulate._compiled_advance.cache_clear()
+    trajectories._compiled_advance.cache_clear()
     yield made
     torch.compiler.reset()
-    simulate._compiled_advance.cache_clear()
+    trajectories._compiled_advance.cache_clear()
 
 
 @pytest.mark.parametrize("how", COMPILED.values(), ids=COMPILED)
@@ -194,7 +194,7 @@ def test_the_compiler_sees_coordinates_apart_and_each_power_once(graphs):
     of_the_step = [n for n in graphs[0].nodes if n.target is operator.pow and isinstance(n.args[0], float)]
     assert unbound
     assert not any(entry.users for node in unbound for entry in node.users)
-    assert len(of_the_step) >= 2 * simulate.CHUNK
+    assert len(of_the_step) >= 2 * trajectories.CHUNK
     assert all([user.target for user in node.users] == [torch.as_strided] for node in of_the_step)
 
 

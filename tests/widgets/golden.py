@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbias import landscapes, rules
+from optbias import rules
+from optbias.losses import landscapes
 from optbias.rules import Rule
 from optbias.seeding import generator
 from optbias.simulate import trajectory

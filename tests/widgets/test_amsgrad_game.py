@@ -1,4 +1,4 @@
-"""The AMSGrad game: the drift and the play of optbias.online in JavaScript, and a reader who crosses the break-even."""
+"""The AMSGrad game: drift and play of optbias.theory.online in JavaScript, and a reader who crosses the break-even."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, Page
 from browser import PHONE
 from driving import drag, drag_by_finger, knob, status, values, with_wrong
 from engines import in_chromium
-from optbias.online import break_even_beta2, drift_per_cycle, play_long, rare_spike_game, regret, three_step_game
 from optbias.rules import Adam, AMSGrad
 from optbias.seeding import generator
+from optbias.theory.online import break_even_beta2, drift_per_cycle, play_long, rare_spike_game, regret, three_step_game
 from optbias.widgets import AMSGradGame
 
 ALLOWED = 1e-9

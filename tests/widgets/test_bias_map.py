@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page
 from browser import PHONE
 from driving import drag, drag_by_finger, knob, status, values, with_wrong
 from engines import in_chromium
-from optbias.modified_equations import bias_coefficient, mean_lag
 from optbias.seeding import generator
+from optbias.theory.modified_equations import bias_coefficient, mean_lag
 from optbias.widgets import BiasMap
 
 ALLOWED = 1e-9

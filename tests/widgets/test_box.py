@@ -15,10 +15,11 @@ from playwright.sync_api import Browser, Page, expect
 from browser import PHONE
 from driving import drag, drag_by_finger, knob, status, values, with_wrong
 from engines import in_chromium
-from optbias import box, norms
+from optbias import norms
 from optbias.rules import AdamW
 from optbias.seeding import generator
 from optbias.simulate import trajectory
+from optbias.theory import box
 from optbias.widgets import Box
 
 ALLOWED = 1e-9

@@ -12,7 +12,8 @@ from playwright.sync_api import Browser
 
 import golden
 from engines import in_chromium
-from optbias import landscapes, rules
+from optbias import rules
+from optbias.losses import landscapes
 from optbias.widgets import bundle
 
 ALLOWED = 1e-9

@@ -11,8 +11,8 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-from optbias import quadratic_dynamics as dynamics
 from optbias.seeding import generator
+from optbias.theory import quadratic_dynamics as dynamics
 from optbias.widgets import Phase
 from staging import settle
 

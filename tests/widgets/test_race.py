@@ -12,7 +12,7 @@ import torch
 from playwright.sync_api import Page, expect
 
 from browser import PHONE
-from optbias import landscapes
+from optbias.losses import landscapes
 from optbias.rules import Adam, AdamW, GradientDescent, Lion, Momentum, Muon, NormalizedSteepestDescent, SignGD
 from optbias.simulate import trajectory
 from optbias.widgets import Race

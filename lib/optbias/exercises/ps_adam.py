@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbias import step_size
 from optbias.exercises import Answer, CheckFailed, Step, numbers, same, same_run, task
 from optbias.rules import Adam
+from optbias.theory import step_size
 
 Hyper = dict[str, Any]
 State = dict[str, Any]
@@ -135,7 +135,7 @@ SLIPS: dict[str, Step] = {
 """What the checks can name. Where several fit (the first step forgives much), they are shown together."""
 
 
-LIBRARY = ("torch.optim", "optbias.rules", "optbias.torch_optimizer", "optbias.exercises", "optbias.step_size")
+LIBRARY = ("torch.optim", "optbias.rules", "optbias.torch_optimizer", "optbias.exercises", "optbias.theory.step_size")
 """Where the answers stand already."""
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbias import box, proximal
 from optbias.exercises import Answer, CheckFailed, Step, numbers, same, same_run, task
 from optbias.exercises.ps_adam import SLIPS as ADAM_SLIPS
 from optbias.exercises.ps_adam import Hyper, State, adam, fresh
-from optbias.landscapes import get
+from optbias.losses.landscapes import get
 from optbias.rules import Adam, AdamW, Momentum
 from optbias.simulate import trajectory
+from optbias.theory import box, proximal
 
 RULES = ("torch.optim", "optbias.rules", "optbias.torch_optimizer", "optbias.exercises")
 """What the answers that write a rule may not use: rules written by others."""
@@ -366,7 +366,7 @@ def check_decay_reach(answer: Answer) -> None:
 # -- The proximal view -----------------------------------------------------------------------------
 
 PENALTIES = {"plain": "plain", "weighted": "weighted", "linearised": "weighted_linear"}
-"""The penalties of the task, and their names in :data:`optbias.proximal.FORMS`."""
+"""The penalties of the task, and their names in :data:`optbias.theory.proximal.FORMS`."""
 
 
 def proximal_right(theta: Tensor, m_hat: Tensor, d: Tensor, lr: float, weight_decay: float, penalty: str) -> Tensor:
@@ -419,7 +419,7 @@ def proximal_slips(
 @task(
     "proximal-step",
     "proximal_step(theta, m_hat, d, lr, weight_decay, penalty)",
-    forbids=("optbias.proximal", "optbias.exercises"),
+    forbids=("optbias.theory.proximal", "optbias.exercises"),
 )
 def check_proximal_step(answer: Answer) -> None:
     """One small problem, and whether the result is a minimum at all."""
@@ -485,7 +485,7 @@ def rest_slips(curvature: Tensor, centre: Tensor, weight_decay: float, eps: floa
 @task(
     "adamw-rest-point",
     "adamw_rest_point(curvature, centre, weight_decay, eps)",
-    forbids=("optbias.box", "optbias.exercises"),
+    forbids=("optbias.theory.box", "optbias.exercises"),
 )
 def check_adamw_rest_point(answer: Answer) -> None:
     """Against a run of AdamW, and the balance of forces."""

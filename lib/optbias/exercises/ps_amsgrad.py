@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbias import limit_cycles, online
 from optbias.exercises import Answer, CheckFailed, Step, numbers, same, same_run, task
 from optbias.rules import AMSGrad
+from optbias.theory import limit_cycles, online
 
 Hyper = dict[str, Any]
 State = dict[str, Any]
@@ -115,8 +115,8 @@ LIBRARY = (
     "optbias.rules",
     "optbias.torch_optimizer",
     "optbias.exercises",
-    "optbias.online",
-    "optbias.limit_cycles",
+    "optbias.theory.online",
+    "optbias.theory.limit_cycles",
 )
 """Where the answers stand already."""
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbias import margins, modified_equations
 from optbias.exercises import Answer, CheckFailed, numbers, same, task
 from optbias.rules import NormalizedSteepestDescent
+from optbias.theory import margins, modified_equations
 
 LIBRARY = (
     "torch.optim",
@@ -19,10 +19,10 @@ LIBRARY = (
     "optbias.torch_optimizer",
     "optbias.exercises",
     "optbias.norms",
-    "optbias.constrained",
-    "optbias.margins",
-    "optbias.modified_equations",
-    "optbias.box",
+    "optbias.theory.constrained",
+    "optbias.theory.margins",
+    "optbias.theory.modified_equations",
+    "optbias.theory.box",
 )
 """Where the answers stand already."""
 

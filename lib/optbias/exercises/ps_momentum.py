@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbias import quadratic_dynamics as dynamics
 from optbias.exercises import Answer, CheckFailed, Step, numbers, same, same_run, task
 from optbias.rules import Momentum
+from optbias.theory import quadratic_dynamics as dynamics
 
 Hyper = dict[str, Any]
 State = dict[str, Any]
 
 RULES = ("torch.optim", "optbias.rules", "optbias.torch_optimizer", "optbias.simulate", "optbias.exercises")
 """What the answers that write a rule may not use: rules written by others."""
-DYNAMICS = ("optbias.quadratic_dynamics", "optbias.exercises")
+DYNAMICS = ("optbias.theory.quadratic_dynamics", "optbias.exercises")
 """What the answers about roots may not use."""
 
 FORMS = ("ema", "heavy_ball")

@@ -33,7 +33,7 @@ from optbias.experiments.preset import Experiment, Plan
 from optbias.experiments.results import Results, over_seeds
 from optbias.experiments.runs import Setting
 from optbias.experiments.sweep import Outcome, Where, grid
-from optbias.modified_equations import mean_lag
+from optbias.theory.modified_equations import mean_lag
 
 LEVELS = (2.0, 1.5, 1.0, 0.7, 0.5, 0.3, 0.1)
 """The losses at which runs are compared."""
@@ -175,7 +175,7 @@ def coefficient(beta: float, rho: float, n: int | None = None) -> float:
     """The theory's ``tau_n(beta) - tau_n(rho)`` at step ``n`` (None: late), for ``eps`` much smaller than ``g^2``.
 
     Times the learning rate it is the weight with which Adam adds the one-norm of the gradient to the loss:
-    :func:`optbias.modified_equations.bias_coefficient` at ``s = 1``.
+    :func:`optbias.theory.modified_equations.bias_coefficient` at ``s = 1``.
     """
     return float(mean_lag(beta, n) - mean_lag(rho, n))
 

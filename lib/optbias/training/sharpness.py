@@ -8,7 +8,7 @@ import torch
 from scipy.sparse.linalg import ArpackError
 from torch import Tensor
 
-from optbias.curvature import top_eigenvalues
+from optbias.losses.curvature import top_eigenvalues
 from optbias.training.gradients import Work
 
 

@@ -3,7 +3,7 @@
 import { simulate } from "./core.js";
 import { View, decay, format, group, h, legend, linear, logarithmic, nines, row, within } from "./ui.js";
 
-// -- as in optbias.online, for beta1 = 0 ------------------------------------------------------------------------------
+// -- as in optbias.theory.online, for beta1 = 0 ------------------------------------------------------------------------------
 
 /** The moves of one late cycle, spike first, away from the walls and in units of the rate; `largest`: AMSGrad's. */
 export function cycleMoves(C, beta2, cycle, largest = false) {

@@ -10,8 +10,8 @@ import traitlets
 from torch import Tensor
 
 from optbias import figures
-from optbias.online import OnlineGame, break_even_beta2, drift_per_cycle, play_long, regret
 from optbias.rules import Adam, AMSGrad
+from optbias.theory.online import OnlineGame, break_even_beta2, drift_per_cycle, play_long, regret
 from optbias.widgets.base import Widget
 
 LIMITS = {

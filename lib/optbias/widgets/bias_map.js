@@ -3,7 +3,7 @@
 import { landscape, simulate } from "./core.js";
 import { COLORS, View, decay, format, group, h, legend, linear, logarithmic, nines, rgb, row, within } from "./ui.js";
 
-// -- as in optbias.modified_equations, for Adam with epsilon inside the root ------------------------------------------
+// -- as in optbias.theory.modified_equations, for Adam with epsilon inside the root ------------------------------------------
 
 /** How old the gradients in an average are: in the long run, or when it holds n + 1 of them. */
 export function meanLag(beta, n) {

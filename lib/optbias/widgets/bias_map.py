@@ -10,10 +10,11 @@ import torch
 import traitlets
 from torch import Tensor
 
-from optbias import figures, landscapes
-from optbias.modified_equations import bias_coefficient, flow
+from optbias import figures
+from optbias.losses import landscapes
 from optbias.rules import Adam
 from optbias.simulate import trajectory
+from optbias.theory.modified_equations import bias_coefficient, flow
 from optbias.widgets.base import Widget, finite
 
 WINDOW = (0.0, 4.0)

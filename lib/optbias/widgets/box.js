@@ -44,7 +44,7 @@ export function relativeGap(theta, gradient, lambda) {
   return size === 0 ? 0 : (size + lambda * inner) / size;
 }
 
-/** How the loss of optbias.box.EscapeLoss is made: AdamW with these numbers is led out of the box. */
+/** How the loss of optbias.theory.box.EscapeLoss is made: AdamW with these numbers is led out of the box. */
 export const ESCAPE = { betas: [0.99, 0.9], r: 0.995, lr: 0.005, weight_decay: 1, steps: 3000 };
 
 /** That loss, of one variable: {gradient(x, out), minimiser}. */

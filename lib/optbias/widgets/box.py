@@ -13,9 +13,11 @@ import traitlets
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from optbias import box, constrained, figures, landscapes, norms
+from optbias import figures, norms
+from optbias.losses import landscapes
 from optbias.rules import Adam, AdamW, Rule, SignGD
 from optbias.simulate import trajectory
+from optbias.theory import box, constrained
 from optbias.widgets.base import Widget, finite
 
 REACH = 2.5
@@ -37,7 +39,8 @@ class Box(Widget):
     ``hessian`` (2 x 2, positive definite) and ``minimiser`` make the quadratic; ``start`` is the common first point;
     ``weight_decay`` is lambda (0: no box); ``lr`` the rate, divided by the root of the step if ``decaying``; ``betas``
     belong to AdamW and to Adam; epsilon is 0. ``loss="escape"`` takes in place of the quadratic the loss of one
-    variable of :class:`optbias.box.EscapeLoss`, made for AdamW with ``betas=(0.99, 0.9)``, ``lr=0.005``, lambda 1.
+    variable of :class:`optbias.theory.box.EscapeLoss`, made for AdamW with ``betas=(0.99, 0.9)``, ``lr=0.005``,
+    lambda 1.
 
     The traits, with ``curvatures`` (low, high) and ``angle`` (degrees) for the Hessian, are what the browser shows;
     reading them gives what the reader chose. Raises TypeError or ValueError for what cannot be shown.

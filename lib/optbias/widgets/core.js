@@ -1,4 +1,4 @@
-// Update rules and landscapes, as in optbias.rules and optbias.landscapes: the same names, the same equations, the same
+// Update rules and landscapes, as in optbias.rules and optbias.losses.landscapes: the same names, the same equations, the same
 // order of operations. tests/widgets/test_parity.py compares trajectories with Python's.
 
 // -- rules ------------------------------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ function diagonal(c) {
 
 const box = (x, y = x) => [[-x, x], [-y, y]];
 
-/** Every landscape of optbias.landscapes by name: its parameters with their defaults, and what makes it. */
+/** Every landscape of optbias.losses.landscapes by name: its parameters with their defaults, and what makes it. */
 export const LANDSCAPES = {
   bowl: { parameters: {}, make: () => ({ ...diagonal([2, 2]), domain: box(1.5), start: [1, 1] }) },
   ravine: {

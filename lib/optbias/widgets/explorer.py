@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 import traitlets
 
-from optbias import figures, landscapes
+from optbias import figures
+from optbias.losses import landscapes
 from optbias.rules import Adam
 from optbias.simulate import trajectory
 from optbias.widgets.base import Widget

@@ -3,7 +3,7 @@
 import { simulate } from "./core.js";
 import { COLORS, View, format, h, linear, logarithmic, rgb, row } from "./ui.js";
 
-// -- as in optbias.quadratic_dynamics ---------------------------------------------------------------------------------
+// -- as in optbias.theory.quadratic_dynamics ---------------------------------------------------------------------------------
 
 export const REGIMES = ["monotone", "oscillating", "alternating", "not convergent"];
 

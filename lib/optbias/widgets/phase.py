@@ -10,13 +10,13 @@ import traitlets
 from matplotlib.colors import ListedColormap
 
 from optbias import figures
-from optbias import quadratic_dynamics as dynamics
 from optbias.rules import Momentum
 from optbias.simulate import trajectory
+from optbias.theory import quadratic_dynamics as dynamics
 from optbias.widgets.base import Widget
 
 REGION_COLORS = tuple(figures.COLORS[name] for name in ("green", "blue", "gold", "red"))
-"""The colour of each of :data:`optbias.quadratic_dynamics.REGIMES`."""
+"""The colour of each of :data:`optbias.theory.quadratic_dynamics.REGIMES`."""
 
 
 class Phase(Widget):

@@ -11,8 +11,9 @@ import torch
 import traitlets
 from torch import Tensor
 
-from optbias import figures, landscapes, rules
-from optbias.landscapes import Landscape
+from optbias import figures, rules
+from optbias.losses import landscapes
+from optbias.losses.landscapes import Landscape
 from optbias.rules import Rule
 from optbias.simulate import trajectory
 from optbias.widgets.base import Widget, finite
@@ -26,7 +27,7 @@ _LEFT_OUT = {"orthogonalize", "ns_steps", "dim"}
 class Race(Widget):
     """Update rules side by side: paths on a map of the loss, and the losses against the step.
 
-    ``landscape``: a name from :data:`optbias.landscapes.NAMES` or a landscape of two or three dimensions;
+    ``landscape``: a name from :data:`optbias.losses.landscapes.NAMES` or a landscape of two or three dimensions;
     ``rules``: up to seven rules; ``start``: the common first point, by default the landscape's; ``steps``: 1 to 2000;
     ``shown``: how many of them are drawn, by default all. Matrix rules take the point as a matrix of one column.
 

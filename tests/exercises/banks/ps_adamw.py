@@ -605,11 +605,11 @@ def decay_reach(rates, weight_decay):
         "uphill": wrong(*PROXIMAL_ALL, says="differs by", change={"y = theta - lr": "y = theta + lr"}),
         "the course's own": wrong(
             *PROXIMAL_ALL,
-            says="uses optbias.proximal, which this task does not allow",
+            says="uses optbias.theory.proximal, which this task does not allow",
             code="""
 # exercise: proximal-step
 def proximal_step(theta, m_hat, d, lr, weight_decay, penalty):
-    from optbias import proximal
+    from optbias.theory import proximal
 
     form = {"linearised": "weighted_linear"}.get(penalty, penalty)
     return proximal.minimiser(theta, m_hat, d, lr, weight_decay, form)

@@ -440,10 +440,10 @@ def momentum_motion(lr_curvature, beta, form):
         ),
         "the library": wrong(
             *MOTION_ALL,
-            says="uses optbias.quadratic_dynamics",
+            says="uses optbias.theory.quadratic_dynamics",
             code="""
 # exercise: momentum-motion
-from optbias import quadratic_dynamics
+from optbias.theory import quadratic_dynamics
 
 def momentum_motion(lr_curvature, beta, form):
     kind = quadratic_dynamics.REGIMES[int(quadratic_dynamics.regime(lr_curvature, beta, form))]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from optbias.curvature import NetworkLoss
+from optbias.losses.curvature import NetworkLoss
 from optbias.rules import Adam, AdamW, GradientDescent, RMSProp
 from optbias.training import Probes, train
 

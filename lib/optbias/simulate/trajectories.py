@@ -9,14 +9,15 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from optbias import _checks, _fusion
+from optbias import _checks
 from optbias.rules import Rule, State
 from optbias.rules.base import at_step
+from optbias.simulate import _fusion
 
 
 @runtime_checkable
 class HasGradient(Protocol):
-    """A loss that knows its gradient, such as those of :mod:`optbias.landscapes`."""
+    """A loss that knows its gradient, such as those of :mod:`optbias.losses.landscapes`."""
 
     def gradient(self, theta: Tensor) -> Tensor:
         """The gradient at each point of ``theta``, shape of ``theta``."""

@@ -10,7 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbias.online import (
+from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, RMSProp
+from optbias.simulate import trajectory
+from optbias.theory.online import (
     OnlineGame,
     amsgrad_regret_bound,
     break_even_beta2,
@@ -21,8 +23,6 @@ from optbias.online import (
     regret,
     three_step_game,
 )
-from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, RMSProp
-from optbias.simulate import trajectory
 
 f64 = torch.float64
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optbias import _checks
-from optbias.curvature import NetworkLoss
+from optbias.losses.curvature import NetworkLoss
 from optbias.seeding import generator
 
 NORMALISATIONS = ("filter", "layer", "none")

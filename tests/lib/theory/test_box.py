@@ -12,10 +12,11 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from optbias import box, constrained, norms
+from optbias import norms
 from optbias.rules import Adam, AdamW
 from optbias.seeding import generator
 from optbias.simulate import trajectory
+from optbias.theory import box, constrained
 
 PAIRS = [(0.9, 0.9), (0.9, 0.99), (0.9, 0.999), (0.5, 0.9), (0.99, 0.999), (0.0, 0.5)]
 

@@ -1,7 +1,7 @@
 """The Hessian of a network's loss: whole, as products with vectors, and its largest eigenvalues.
 
 :class:`NetworkLoss` turns a network, its data and a criterion into a landscape: a function of one flat
-vector of parameters with value, gradient and Hessian, like those of :mod:`optbias.landscapes`. So
+vector of parameters with value, gradient and Hessian, like those of :mod:`optbias.losses.landscapes`. So
 ``simulate.trajectory(rule, NetworkLoss(...), theta0, steps)`` trains the network.
 """
 

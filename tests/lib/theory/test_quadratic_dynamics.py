@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbias import quadratic_dynamics as qd
 from optbias.rules import Momentum
 from optbias.simulate import trajectory
+from optbias.theory import quadratic_dynamics as qd
 
 FORMS = [("ema", False), ("heavy_ball", False), ("ema", True), ("heavy_ball", True)]
 betas = st.floats(0.0, 0.99)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from optbias.rules import Adam
 from optbias.seeding import generator
-from optbias.step_size import (
+from optbias.theory.step_size import (
     adam_step_supremum,
     adam_steps,
     nsr_prediction,

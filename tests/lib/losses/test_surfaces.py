@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from optbias.curvature import NetworkLoss
+from optbias.losses.curvature import NetworkLoss
+from optbias.losses.surfaces import loss_surface, random_direction
 from optbias.models import MLP
 from optbias.seeding import generator
-from optbias.surfaces import loss_surface, random_direction
 
 X = torch.randn(20, 6, generator=generator(0), dtype=torch.float64)
 Y = torch.randint(0, 3, (20,), generator=generator(1))

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from optbias import constrained, norms
+from optbias import norms
 from optbias.rules import Lion, Muon, NormalizedSteepestDescent, SignGD
 from optbias.seeding import generator
 from optbias.simulate import trajectory
+from optbias.theory import constrained
 
 VECTOR_NORMS = ("l1", "l2", "linf")
 

@@ -5,7 +5,6 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from optbias.margins import LeastSquares, LogisticLoss, margin, max_margin, min_norm_solution, wilson_problem
 from optbias.norms import norm
 from optbias.rules import (
     AdaGrad,
@@ -19,6 +18,7 @@ from optbias.rules import (
 )
 from optbias.seeding import generator
 from optbias.simulate import trajectory
+from optbias.theory.margins import LeastSquares, LogisticLoss, margin, max_margin, min_norm_solution, wilson_problem
 
 torch.set_default_dtype(torch.float64)
 

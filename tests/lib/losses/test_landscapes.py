@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbias import landscapes
+from optbias.losses import landscapes
 from optbias.seeding import generator
 
 SMALL = {

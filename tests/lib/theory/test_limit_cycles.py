@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbias.limit_cycles import two_cycle_amplitude, two_cycle_spectral_radius, two_cycle_state
 from optbias.rules import Adam, RMSProp
 from optbias.seeding import generator
 from optbias.simulate import trajectory
+from optbias.theory.limit_cycles import two_cycle_amplitude, two_cycle_spectral_radius, two_cycle_state
 
 f64 = torch.float64
 

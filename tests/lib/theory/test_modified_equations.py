@@ -9,8 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optbias import landscapes
-from optbias.modified_equations import (
+from optbias.losses import landscapes
+from optbias.norms import perturbed_one_norm
+from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, Lion, Momentum, RMSProp
+from optbias.simulate import trajectory
+from optbias.theory.modified_equations import (
     bias_coefficient,
     flow,
     mean_lag,
@@ -18,9 +21,6 @@ from optbias.modified_equations import (
     order_of_accuracy,
     sign_threshold,
 )
-from optbias.norms import perturbed_one_norm
-from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, Lion, Momentum, RMSProp
-from optbias.simulate import trajectory
 
 torch.set_default_dtype(torch.float64)
 

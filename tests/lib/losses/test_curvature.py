@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from optbias import landscapes
-from optbias.curvature import NetworkLoss, top_eigenvalues
+from optbias.losses import landscapes
+from optbias.losses.curvature import NetworkLoss, top_eigenvalues
 from optbias.models import MLP
 from optbias.rules import GradientDescent
 from optbias.seeding import generator
