@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from optbias.training import checkpoints, probes
 from optbias.training.gradients import Data, Work
+from optbias.training.penalty import Weights
 from optbias.training.plan import Order, Plan, described
 from optbias.training.probes import Meter, Numbers
 from optbias.training.run import Run, TrainingError
@@ -37,7 +38,12 @@ class Engine:
     def __init__(self, build: Callable[[Sequence[int]], Work], plan: Plan, data: Data, world: World) -> None:
         self.build, self.plan, self.data, self.world = build, plan, data, world
         self.columns = {name: i for i, name in enumerate(plan.columns)}
-        own = (plan.evaluate_every, plan.full_gradient_every, plan.probes[0].sharpness_every)
+        own = (
+            plan.evaluate_every,
+            plan.full_gradient_every,
+            plan.probes[0].sharpness_every,
+            plan.probes[0].slope_every,
+        )
         self.rhythms = [plan.probes[0].every, *(every for every in own if every)]
         self.times: list[int] = []
         self.rows: list[np.ndarray] = []
@@ -65,6 +71,8 @@ class Engine:
         self.updates = updates(rules, flat.theta, flat.grads, flat.shapes, self.plan.fused, merge)
         own = [self.plan.probes[row] for row in self.alive]
         self.meter = Meter(own, rules, flat.theta)
+        penalties = [self.plan.penalties[row] for row in self.alive] if self.plan.penalties else []
+        self.weights = Weights(penalties, flat.theta) if any(penalties) else None
 
     def shrink(self) -> None:
         """Leave out networks that have ended, once they are half of those that are computed."""
@@ -137,13 +145,13 @@ class Engine:
             self._layers = {name: buffer.clone() for name, buffer in work.buffers().items()}, self.random_states()
         kept = last or any(t % every == 0 for every in self.rhythms)
         if plan.batch_size is None:
-            work.gradient()
+            self.gradient(None)
             measured["loss"] = self.losses()
         else:
             if plan.full_gradient_every and (t % plan.full_gradient_every == 0 or last):
                 self.full_gradient(measured)
             if not last:
-                work.gradient(self.batch(t))
+                self.gradient(self.batch(t))
                 measured["batch_loss"] = self.losses()
         ends = self.ends(measured)
         kept = kept or ends
@@ -153,6 +161,17 @@ class Engine:
             self.measure_rest(measured)
         if kept or not self.host:
             self.record(t, measured, kept, ends)
+        if work.extra is not None:
+            # After all measuring: what is measured is the gradient of the loss alone.
+            work.flat.grads.add_(work.extra)
+            work.extra = None
+
+    def gradient(self, indices: Tensor | None) -> None:
+        """The gradients that the next step needs, and the penalties' apart from them."""
+        if self.weights is None or self.t == self.plan.steps:
+            self.work.gradient(indices)
+        else:
+            self.work.penalised(self.weights, self.t, indices)
 
     def full_gradient(self, into: dict[str, Numbers]) -> None:
         """The loss of the whole training set, and its gradient, in a run with mini-batches."""
@@ -199,6 +218,8 @@ class Engine:
             into["test_loss"], into["test_accuracy"] = self.work.test()
         if first.sharpness_every and t > 0 and (t % first.sharpness_every == 0 or last):
             into["sharpness"] = [self.sharpness(k) for k in range(len(self.alive))]
+        if first.slope_every and plan.batch_size is None and (t % first.slope_every == 0 or last):
+            into["norm_slope"] = [self.norm_slope(k) for k in range(len(self.alive))]
 
     def sharpness(self, k: int) -> float:
         """The preconditioned sharpness of the ``k``-th living network."""
@@ -206,6 +227,11 @@ class Engine:
         diagonal = made.preconditioner()
         own = None if diagonal is None else diagonal[k - part.start]
         return sharpness(self.work, k, own, self.plan.probes[0].sharpness_tol)
+
+    def norm_slope(self, k: int) -> float:
+        """The one-norm of the gradient of the perturbed one-norm of the ``k``-th living network."""
+        grad = self.work.flat.grads[k]
+        return float(self.work.product(k, grad / (grad.square() + self.meter.eps[k]).sqrt()).abs().double().sum())
 
     def record(self, t: int, measured: dict[str, Numbers], kept: bool, ends: bool) -> None:
         """Note the row of step ``t``; on a GPU it waits there for :meth:`flush`. ``ends``: as :meth:`ends` found."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from optbias.training.flat import Flat, trainable
+from optbias.training.penalty import Weights
 from optbias.training.world import World
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -93,6 +94,7 @@ class Work:
         self.micro_batch, self.precision = micro_batch, precision
         self.device = flat.theta.device
         self.parameters: list[Tensor] = []
+        self.extra: Tensor | None = None
 
     def gradient(self, indices: Tensor | None = None) -> None:
         """Fill ``flat.grads`` and ``flat.losses`` with those of the batch, on every process."""
@@ -109,6 +111,25 @@ class Work:
             )
             self.flat.take(grads, losses.detach() * weight, add=i > 0)
         self.world.sum(self.flat.summed)
+
+    def penalised(self, weights: Weights, t: int, indices: Tensor | None = None) -> None:
+        """:meth:`gradient`, and in ``extra``, ``(K, N)``, the gradient of the penalties of update ``t + 1``.
+
+        Raises ValueError for a batch in several parts: the norm of a sum is not the sum of the norms.
+        """
+        n = len(self.data) if indices is None else indices.shape[-1]
+        if self.world.size > 1 or (self.micro_batch or n) < n:
+            raise ValueError("a penalty on the gradient's norm needs the batch in one part and one process")
+        with twice_differentiable():
+            losses = self.losses(*self.batch(indices, slice(0, n)))
+            grads = torch.autograd.grad(losses.sum(), self.parameters, create_graph=True, materialize_grads=True)
+            norm = weights.weighted_norm(grads, t)
+            rows = self.flat.rows
+            self.extra = torch.zeros_like(self.flat.grads)
+            if norm.requires_grad:
+                second = torch.autograd.grad(norm, self.parameters, materialize_grads=True)
+                torch.cat([part.reshape(rows, -1) for part in second], 1, out=self.extra)
+        self.flat.take([grad.detach() for grad in grads], losses.detach(), add=False)
 
     def parts(self, n: int) -> list[slice]:
         """This process's share of the parts of a batch of ``n``."""

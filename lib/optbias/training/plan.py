@@ -18,6 +18,7 @@ from optbias import _checks
 from optbias.rules import Rule
 from optbias.seeding import generator
 from optbias.training.gradients import Data, Loss, cross_entropy
+from optbias.training.penalty import OneNormPenalty
 from optbias.training.probes import Probes, whole
 from optbias.training.updates import first_rates
 
@@ -46,6 +47,7 @@ class Plan:
     progress: bool = False
     label: str = ""
     loss: Loss = cross_entropy
+    penalties: tuple[OneNormPenalty | None, ...] = ()
 
     def check(self, data: Data, dtype: torch.dtype) -> None:
         """Raise ValueError or TypeError for what cannot be done."""
@@ -90,6 +92,12 @@ class Plan:
         for own in self.probes:
             if not isinstance(own, Probes):
                 raise TypeError(f"probes must be optbias.training.Probes; got {own!r}")
+        for penalty in self.penalties:
+            if penalty is not None and not isinstance(penalty, OneNormPenalty):
+                raise TypeError(f"penalty must be optbias.training.OneNormPenalty or None; got {penalty!r}")
+        n = len(data) if self.batch_size is None else self.batch_size
+        if any(self.penalties) and self.micro_batch is not None and self.micro_batch < n:
+            raise ValueError("a penalty on the gradient's norm needs the batch in one part; use micro_batch=None")
         first = replace(self.probes[0], radius=None, eps=None, tolerance=0.0)
         for own in self.probes:
             if replace(own, radius=None, eps=None, tolerance=0.0) != first:
@@ -100,7 +108,9 @@ class Plan:
         seen = hashlib.sha256()
         for part in (data.inputs, data.labels, data.test_inputs, data.test_labels):
             seen.update(part.detach().cpu().contiguous().numpy().tobytes())
+        penalties = [None if p is None else [p.eps, *map(p.weight, (0, 1, 10, 100, 1000))] for p in self.penalties]
         return {
+            "penalties": penalties if any(penalties) else None,
             "rules": [f"{described(rule)} {first_rates(rule)}" for rule in self.rules],
             "seeds": list(self.seeds),
             "probes": [repr(own) for own in self.probes],
@@ -117,7 +127,15 @@ class Plan:
     @property
     def columns(self) -> list[str]:
         """The columns of a history besides ``step``."""
-        return ["loss", *self.probes[0].columns(), "batch_loss", "test_loss", "test_accuracy", "sharpness"]
+        return [
+            "loss",
+            *self.probes[0].columns(),
+            "batch_loss",
+            "test_loss",
+            "test_accuracy",
+            "sharpness",
+            "norm_slope",
+        ]
 
 
 class Order:

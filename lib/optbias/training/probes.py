@@ -37,7 +37,8 @@ class Probes:
     ``tolerance * radius`` of the radius, and *outside* if it lies beyond that. ``quantiles`` of ``|theta|`` (nearest
     rank) cost a partial sort and are taken every ``quantiles_every`` steps. ``sharpness_every`` > 0 asks for
     the largest eigenvalue of ``P^-1 H`` every so many steps, to the relative accuracy ``sharpness_tol``;
-    one value costs 20 to 80 gradients.
+    one value costs 20 to 80 gradients. ``slope_every`` > 0 asks (full batch) for the one-norm of the gradient of
+    the perturbed one-norm, one Hessian product a value.
     """
 
     radius: float | None = None
@@ -48,6 +49,7 @@ class Probes:
     quantiles_every: int = 50
     sharpness_every: int = 0
     sharpness_tol: float = 1e-3
+    slope_every: int = 0
 
     def __post_init__(self) -> None:
         if self.radius is not None:
@@ -58,7 +60,7 @@ class Probes:
         _checks.number("sharpness_tol", self.sharpness_tol, low=0.0, high=1.0, open_low=True)
         for q in self.quantiles:
             _checks.number("a quantile", q, low=0.0, high=1.0)
-        for name, low in (("every", 1), ("quantiles_every", 0), ("sharpness_every", 0)):
+        for name, low in (("every", 1), ("quantiles_every", 0), ("sharpness_every", 0), ("slope_every", 0)):
             whole(name, getattr(self, name), low)
 
     def columns(self) -> list[str]:

@@ -26,7 +26,8 @@ class Run:
     - ``share_on_box``, ``share_outside``: shares of the parameters, see :class:`Probes`;
     - ``batch_loss``: the loss of the mini-batch of the next step (runs with mini-batches only);
     - ``test_loss``, ``test_accuracy``: on the held-out data;
-    - ``sharpness``: the largest eigenvalue of the preconditioned Hessian.
+    - ``sharpness``: the largest eigenvalue of the preconditioned Hessian;
+    - ``norm_slope``: the one-norm of the gradient of ``one_norm_eps``.
 
     ``theta`` holds the final parameters, flat, on the CPU, in the order of ``named_parameters()``. ``facts``
     says how the run was made: device, dtype, precision, kernels, processes, versions, speed. ``error`` is

@@ -12,6 +12,7 @@ from optbias.rules import Rule
 from optbias.training.engine import Engine
 from optbias.training.flat import Flat, shapes_of, trainable
 from optbias.training.gradients import Data, HasSplit, Loss, OneNetwork, Work, batch_norms, cross_entropy
+from optbias.training.penalty import OneNormPenalty
 from optbias.training.plan import Plan, find_device, set_up
 from optbias.training.probes import Probes
 from optbias.training.run import Run, TrainingError
@@ -40,6 +41,7 @@ def train(
     fused: bool | str = "auto",
     compile: bool = False,
     allow_batch_norm: bool = False,
+    penalty: OneNormPenalty | None = None,
     seed: int = 0,
     progress: bool = False,
     label: str = "",
@@ -59,7 +61,9 @@ def train(
     **Measuring.** ``probes`` says what is measured at each step (:class:`Probes`); ``evaluate_every`` > 0 adds the
     held-out loss and accuracy. With mini-batches the columns of the training loss and its gradient are
     measured on the *whole* training set every ``full_gradient_every`` steps, and not at all if that is 0.
-    ``stop_below`` ends the run at the first step whose training loss is smaller.
+    ``stop_below`` ends the run at the first step whose training loss is smaller. ``penalty`` adds a multiple of the
+    gradient's perturbed one-norm to the loss that the rule descends (:class:`OneNormPenalty`); what is measured stays
+    the loss without it.
 
     **Checkpoints.** With ``checkpoint``, a file, the state is written every ``checkpoint_seconds`` and at the
     end, whole or not at all; ``resume=True`` goes on from it, if it is there, to the same numbers bit for bit
@@ -89,7 +93,7 @@ def train(
         evaluate_every=evaluate_every, full_gradient_every=full_gradient_every, stop_below=stop_below,
         checkpoint=None if checkpoint is None else Path(checkpoint), checkpoint_seconds=checkpoint_seconds,
         resume=resume, precision=precision, fused=fused, seeds=(seed,), rules=(rule,), progress=progress, label=label,
-        loss=loss,
+        loss=loss, penalties=(penalty,),
     )  # fmt: skip
     plan.check(data, dtype)
     refuse_batch_norm(model, plan, len(data), world, allow_batch_norm)

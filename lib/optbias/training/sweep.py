@@ -17,6 +17,7 @@ from optbias.rules import Rule
 from optbias.training.engine import Engine
 from optbias.training.flat import Flat, shapes_of, trainable
 from optbias.training.gradients import Data, HasSplit, Stack, batch_norms
+from optbias.training.penalty import OneNormPenalty
 from optbias.training.plan import Plan, find_device, set_up
 from optbias.training.probes import Probes
 from optbias.training.run import Run, TrainingError
@@ -52,14 +53,15 @@ def train_many(
     stack: bool | str = "auto",
     probes: Probes | Sequence[Probes] | None = None,
     labels: Sequence[str] | None = None,
+    penalties: Sequence[OneNormPenalty | None] | None = None,
     checkpoint: Path | str | None = None,
     **options: Any,
 ) -> list[Run]:
     """One run for each ``(rule, seed)`` of ``settings``, of the network ``make_model(seed)``, in their order.
 
     ``seed`` also fixes the order of mini-batches. ``probes`` and ``labels`` may have one entry for each setting
-    (probes may differ in radius, eps and tolerance only); ``checkpoint`` is a folder. ``options`` are the
-    other arguments of :func:`optbias.training.train`.
+    (probes may differ in radius, eps and tolerance only), as may ``penalties``; ``checkpoint`` is a folder. ``options``
+    are the other arguments of :func:`optbias.training.train`.
 
     Several networks of one shape can be trained as one stack: parameters ``(K, N)``, each layer one batched
     product. That saves the overhead of small operations and computes the same up to rounding.
@@ -74,17 +76,18 @@ def train_many(
     cannot be written or read.
     """
     settings = list(settings)
-    known = set(inspect.signature(train).parameters) - {"model", "split", "rule", "steps", "seed", "label"}
+    known = set(inspect.signature(train).parameters) - {"model", "split", "rule", "steps", "seed", "label", "penalty"}
     if unknown := set(options) - known:
         raise TypeError(f"train_many has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
     if not settings:
         raise ValueError("settings must hold at least one (rule, seed)")
     each = list(probes) if isinstance(probes, Sequence) else [probes or Probes()] * len(settings)
     names = [""] * len(settings) if labels is None else list(labels)
-    if not len(each) == len(names) == len(settings):
+    added = [None] * len(settings) if penalties is None else list(penalties)
+    if not len(each) == len(names) == len(added) == len(settings):
         raise ValueError(
-            f"probes and labels must have one entry for each of the {len(settings)} settings; "
-            f"got {len(each)} and {len(names)}"
+            f"probes, labels and penalties must have one entry for each of the {len(settings)} settings; "
+            f"got {len(each)}, {len(names)} and {len(added)}"
         )
     folder = None if checkpoint is None else Path(checkpoint)
     if stack not in ("auto", True, False):
@@ -93,7 +96,7 @@ def train_many(
     if stack:
         models, reason = candidates(make_model, split, settings, options, insist=stack is True)
         if models is not None:
-            return _stacked(models, split, settings, steps, each, names, folder, options)
+            return _stacked(models, split, settings, steps, each, names, added, folder, options)
         if stack is True:
             raise ValueError(f"stack=True, but {reason}")
     runs = []
@@ -102,7 +105,7 @@ def train_many(
         try:
             run = train(
                 make_model(seed), split, rule, steps,
-                probes=each[k], seed=seed, checkpoint=own, label=names[k], **options,
+                probes=each[k], seed=seed, checkpoint=own, label=names[k], penalty=added[k], **options,
             )  # fmt: skip
         except TrainingError as error:
             if error.run is None or not error.run.error:
@@ -195,6 +198,7 @@ def _stacked(
     steps: int,
     each: Sequence[Probes],
     names: Sequence[str],
+    added: Sequence[OneNormPenalty | None],
     folder: Path | None,
     options: dict[str, Any],
 ) -> list[Run]:
@@ -217,6 +221,7 @@ def _stacked(
             steps=steps, **{name: value for name, value in options.items() if name in PLANNED},
             rules=tuple(settings[k][0] for k in rows), seeds=tuple(settings[k][1] for k in rows),
             probes=tuple(each[k] for k in rows),
+            penalties=tuple(added[k] for k in rows),
             label=f"{len(rows)} networks" if options.get("progress") else "",
             checkpoint=None if folder is None else folder / f"stack-{start:04d}.checkpoint",
         )  # fmt: skip
