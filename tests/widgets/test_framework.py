@@ -63,6 +63,10 @@ def test_the_bundler_refuses_what_it_does_not_know(tmp_path: Path, monkeypatch: 
     (tmp_path / "b.js").write_text("export default 3;\n")
     with pytest.raises(ValueError, match=r"b\.js has an import or export .*export default 3"):
         bundle.scopes("a")
+    (tmp_path / "b.js").write_text("export const b = 3;\n")
+    (tmp_path / "a.js").write_text('import { b } from "./b.js";\n')
+    with pytest.raises(ValueError, match=r"a\.js imports a name that is its file's own: b"):
+        bundle.scopes("a")
     with pytest.raises(ValueError, match="name must be that of a JavaScript file"):
         bundle.scopes("nowhere")
 
@@ -81,7 +85,7 @@ def test_files_with_equal_names_inside_do_not_collide(
 
 
 def test_colours_and_dashes_are_those_of_the_figures(node: Callable[[str], Any]) -> None:
-    code = 'import { COLORS, DASHES, MARKERS } from "./ui.js";'
+    code = 'import { COLORS, DASHES, MARKERS } from "./ink.js";'
     colors, dashes, markers = node(code + "process.stdout.write(JSON.stringify([COLORS, DASHES, MARKERS]));")
     assert colors == list(figures.COLORS.values())
     assert len(set(map(str, dashes))) == len(set(markers)) == len(colors), "each line differs by more than its colour"

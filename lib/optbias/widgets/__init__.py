@@ -6,10 +6,14 @@ A widget is three things with one name, here ``race``:
     ``export function mount(el, model)`` builds the widget inside ``el`` and returns what undoes it. ``model`` has
     ``get``, ``set``, ``on``, ``off`` (anywidget's in a notebook, ``page.js``'s in the website). It imports from
     ``core.js`` (rules, landscapes, ``simulate``, ``losses``: the mathematics, held against Python by
-    ``tests/widgets/test_parity.py``) and from ``ui.js`` (controls and plots)::
+    ``tests/widgets/test_parity.py``), ``view.js`` (the widget's frame and its controls), ``scales.js`` (of sliders),
+    ``plot.js`` (a canvas with axes; ``movable_point.js``, ``contours.js``), ``ink.js`` (colours, lines, markers,
+    legends) and ``elements.js`` (pieces of the page, numbers as text)::
 
         import { simulate, landscape } from "./core.js";
-        import { View, linear, decay, row } from "./ui.js";
+        import { row } from "./elements.js";
+        import { decay } from "./scales.js";
+        import { View } from "./view.js";
 
         export function mount(el, model) {
           const traits = ["beta"];          // all that Python and the browser share

@@ -1,7 +1,10 @@
 // The AMSGrad game: the slope is C once in N rounds, else -1. Adam beside AMSGrad, on [-1, 1].
 
 import { simulate } from "./core.js";
-import { View, decay, format, group, h, legend, linear, logarithmic, nines, row, within } from "./ui.js";
+import { format, group, h, row, within } from "./elements.js";
+import { decay, linear, logarithmic, nines } from "./scales.js";
+import { legend } from "./ink.js";
+import { View } from "./view.js";
 
 // -- as in optbias.theory.online, for beta1 = 0 ------------------------------------------------------------------------------
 

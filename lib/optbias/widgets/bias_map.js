@@ -1,7 +1,10 @@
 // The bias map: what Adam's memory adds to the loss over (beta, rho); beside it, on a toy, Adam and its two equations.
 
 import { landscape, simulate } from "./core.js";
-import { COLORS, View, decay, format, group, h, legend, linear, logarithmic, nines, rgb, row, within } from "./ui.js";
+import { format, group, h, row, within } from "./elements.js";
+import { decay, linear, logarithmic, nines } from "./scales.js";
+import { COLORS, legend, rgb } from "./ink.js";
+import { View } from "./view.js";
 
 // -- as in optbias.theory.modified_equations, for Adam with epsilon inside the root ------------------------------------------
 

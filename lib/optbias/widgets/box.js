@@ -1,7 +1,10 @@
 // The box: what weight decay makes of three methods on a quadratic of two variables, and the loss made for beta1 > beta2.
 
 import { landscape, simulate } from "./core.js";
-import { COLORS, View, decay, format, group, h, legend, linear, logarithmic, nines, row, within } from "./ui.js";
+import { format, group, h, row, within } from "./elements.js";
+import { decay, linear, logarithmic, nines } from "./scales.js";
+import { COLORS, legend } from "./ink.js";
+import { View } from "./view.js";
 
 // -- the mathematics --------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,9 @@ def scopes(*names: str) -> str:
         if name in done:
             return
         text = _source(name)
-        for _, imported in _IMPORT.findall(text):
+        for names, imported in _IMPORT.findall(text):
+            if re.search(rf"\b{imported}\s*(?:,|$)", names):
+                raise ValueError(f"{name}.js imports a name that is its file's own: {imported}; rename one of the two")
             add(imported, (*above, name))
         exported = _EXPORT.findall(text)
         text = _EXPORT.sub("", _IMPORT.sub(lambda m: f"const {{{m[1].replace(' as ', ': ')}}} = {m[2]};", text))

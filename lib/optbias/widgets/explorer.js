@@ -1,6 +1,9 @@
 // Recorded runs to explore: curves of the runs that the reader chooses, and one cursor through all plots.
 
-import { View, format, group, h, logTicks, row, swatch } from "./ui.js";
+import { format, group, h, row } from "./elements.js";
+import { swatch } from "./ink.js";
+import { logTicks } from "./plot.js";
+import { View } from "./view.js";
 
 const MOST = 7; // as many groups as there are colours
 /** Factors that are looked at together. */

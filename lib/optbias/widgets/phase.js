@@ -1,7 +1,10 @@
 // Momentum's phase diagram: what a quadratic's slowest mode does, over (step on curvature, momentum).
 
 import { simulate } from "./core.js";
-import { COLORS, View, format, h, linear, logarithmic, rgb, row } from "./ui.js";
+import { format, h, row } from "./elements.js";
+import { linear, logarithmic } from "./scales.js";
+import { COLORS, rgb } from "./ink.js";
+import { View } from "./view.js";
 
 // -- as in optbias.theory.quadratic_dynamics ---------------------------------------------------------------------------------
 

@@ -1,7 +1,10 @@
 // The race: any rules, any landscape, one start.
 
 import { LANDSCAPES, RULES, landscape, losses, simulate } from "./core.js";
-import { View, decay, format, group, h, linear, logarithmic, reducedMotion, row, swatch } from "./ui.js";
+import { format, group, h, reducedMotion, row } from "./elements.js";
+import { decay, linear, logarithmic } from "./scales.js";
+import { swatch } from "./ink.js";
+import { View } from "./view.js";
 
 const TITLES = {
   GradientDescent: "gradient descent", Momentum: "EMA momentum", AdaGrad: "AdaGrad", RMSProp: "RMSProp", Adam: "Adam",
