@@ -36,10 +36,13 @@ class Claim:
     allowed: str
     kind: str
     source: str
+    theorem: str = ""
+    ground: str = ""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         text = f"checked: {self.statement}; measured {self.measured}, allowed {self.allowed}"
-        source = f" <span class='claim-source'>{html.escape(self.source)}</span>" if self.source else ""
+        backed = "; ".join(filter(None, (self.source, self.ground)))
+        source = f" <span class='claim-source'>{html.escape(backed)}</span>" if backed else ""
         markup = (
             f"<div class='claim claim-{self.kind}'><span class='claim-mark'>checked</span> "
             f"{html.escape(self.statement)}{source} <span class='claim-numbers'>measured "
@@ -69,6 +72,8 @@ def claim(
     decreasing: bool = False,
     kind: str = "measured",
     source: str = "",
+    theorem: str = "",
+    run: Any = None,
 ) -> None:
     """Check that ``measured`` is as ``statement`` says; show it and add it to the :func:`ledger`.
 
@@ -79,16 +84,20 @@ def claim(
     ``rtol`` (relative to ``equals``; the larger allowance counts; without either the two must be
     the same); ``below`` and ``above`` (strict); ``increasing`` or ``decreasing`` (strictly, along a
     sequence). A boolean must be True and takes no condition. ``kind`` is one of :data:`KINDS`;
-    ``source`` names a theorem, paper or equation.
+    ``source`` names a paper or an equation. A claim of kind ``"theorem"`` names the ``theorem`` (its
+    label) and the ``run`` (an :class:`optbias.theory.theorems.Run`) that it is about; the theorem must
+    cover it, and what the page vouches for is shown.
 
-    Raises :class:`ClaimError` if it does not hold (NaN never does), TypeError if ``measured`` is
-    neither numbers nor booleans, and ValueError for a claim that could not fail (a number without a
-    condition, an empty array, an infinite bound) or that could not hold.
+    Raises :class:`ClaimError` if it does not hold (NaN never does) or the theorem does not cover the
+    run, TypeError if ``measured`` is neither numbers nor booleans, and ValueError for a claim that
+    could not fail (a number without a condition, an empty array, an infinite bound) or that could
+    not hold.
     """
     if not isinstance(statement, str) or not statement.strip():
         raise ValueError(f"statement must be a sentence; got {statement!r}")
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}; got {kind!r}")
+    ground = _ground(kind, theorem, run)
     values = _as_array("measured", measured)
     if values.size == 0:
         raise ValueError("a claim about nothing: measured is empty")
@@ -104,9 +113,20 @@ def claim(
     if not holds:
         exact = "" if values.dtype == bool or values.size > 6 else f" (exactly {values.tolist()})"
         raise ClaimError(f"claim does not hold: {statement}\n  measured {shown}{exact}\n  allowed  {allowed}")
-    record = Claim(statement, shown, allowed, kind, source)
+    record = Claim(statement, shown, allowed, kind, source, theorem, ground)
     _ledger.append(record)
     _display(record)
+
+
+def _ground(kind: str, theorem: str, run: Any) -> str:
+    """What a claim of kind "theorem" stands on, in words; "" for the other kinds."""
+    if bool(theorem) != (run is not None):
+        raise ValueError("theorem= and run= go together: the theorem's label, and the run that it must cover")
+    if theorem and kind != "theorem":
+        raise ValueError(f'theorem= needs kind="theorem"; got kind={kind!r}')
+    if run is not None and not hasattr(run, "under"):
+        raise TypeError(f"run must be an optbias.theory.theorems.Run; got {type(run).__name__}")
+    return str(run.under(theorem)) if theorem else ""
 
 
 @dataclass(frozen=True)

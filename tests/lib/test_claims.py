@@ -131,7 +131,7 @@ def test_the_error_shows_what_rounding_would_hide():
 
 
 def test_the_record():
-    claim("the ratio is <1 & small", [0.1, 0.2], below=1.0, above=0.0, kind="theorem", source="Theorem 3.5 of <X>")
+    claim("the ratio is <1 & small", [0.1, 0.2], below=1.0, above=0.0, kind="reported", source="Theorem 3.5 of <X>")
     (record,) = ledger()
     bundle = record._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html", MIME}
@@ -139,8 +139,10 @@ def test_the_record():
         "statement": "the ratio is <1 & small",
         "measured": "[0.1, 0.2]",
         "allowed": "> 0 and < 1",
-        "kind": "theorem",
+        "kind": "reported",
         "source": "Theorem 3.5 of <X>",
+        "theorem": "",
+        "ground": "",
     }
     assert "the ratio is &lt;1 &amp; small" in bundle["text/html"]
     assert "Theorem 3.5 of &lt;X&gt;" in bundle["text/html"]
