@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 
@@ -139,6 +140,29 @@ def test_exercises_have_hints_and_solutions(name: str) -> None:
 def test_chapter_checks_claims(name: str) -> None:
     assert re.search(
         r"^claim\(|[^\w]claim\(", "\n".join(c.source for c in cells_of(name) if c.cell_type == "code"), re.M
+    )
+
+
+# Their cells are being written anew; nothing else may join them.
+NOT_YET_FOLDED = {"linf-networks", "one-norm-hill"}
+
+
+@pytest.mark.parametrize("name", sorted(set(PAGES) - NOT_YET_FOLDED))
+def test_a_visible_cell_runs_and_a_folded_one_checks(name: str) -> None:
+    """A reader sees the run; its claims stand in a cell of their own, whose code is one click away."""
+    shouting = [
+        cell.source[:200]
+        for cell in cells_of(name)
+        if cell.cell_type == "code"
+        and not {"hide-input", "hide-cell", "remove-input", "remove-cell"} & set(cell.metadata.get("tags", []))
+        and any(
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "claim"
+            for node in ast.walk(ast.parse(cell.source))
+        )
+    ]
+    assert not shouting, (
+        "move the claims of this cell into a cell of their own, with `:tags: [hide-input]`:\n"
+        + "\n...\n".join(shouting)
     )
 
 
