@@ -61,9 +61,19 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+# When Sphinx has said what is wrong, jupyter-book raises an error of its own, whose traceback would bury it.
+JUPYTER_BOOK = """
+import sys
+from jupyter_book.cli.main import main
+try:
+    main()
+except RuntimeError as error:
+    sys.exit(130 if isinstance(error.__cause__, KeyboardInterrupt) else str(error))
+"""
+
+
 def jupyter_book(source: Path, output: Path, *options: str) -> int:
-    program = "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", program, "build", str(source), "--path-output", str(output)]
+    command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--path-output", str(output)]
     # One thread a page: the pages' problems are small, and several pages run at a time.
     environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     return subprocess.run([*command, *options], env=environment, cwd=source).returncode

@@ -1,7 +1,8 @@
 """Make .venv hold exactly what requirements.txt and lib/ ask for. Run by make, with any Python 3.11 or newer.
 
 Instant when it already does. An environment whose making was cut off is made anew; one that runs
-but is not up to date is brought up to date. Two runs at once wait for each other.
+but is not up to date is brought up to date; in one that was moved or copied with its folder, the programs
+are written anew, for they name the old place. Two runs at once wait for each other.
 """
 
 import sys
@@ -30,7 +31,7 @@ def wanted(root: Path) -> str:
     """A hash of everything that decides what must be installed."""
     digest = hashlib.sha256()
     for name in ("requirements.txt", "lib/pyproject.toml"):
-        digest.update((root / name).read_bytes())
+        digest.update((root / name).read_bytes().replace(b"\r\n", b"\n"))
     return digest.hexdigest()
 
 
@@ -65,11 +66,34 @@ def create(venv: Path) -> None:
     )
 
 
+def elsewhere(venv: Path) -> bool:
+    """Whether the environment was made in another place than where it lies."""
+    activate = python_of(venv).with_name("activate")
+    return activate.is_file() and str(venv) not in activate.read_text(encoding="utf-8", errors="replace")
+
+
+def relocate(venv: Path) -> None:
+    """Make the programs in ``venv`` run from where it lies now."""
+    command = [str(python_of(venv)), str(Path(__file__).with_name("relocate.py"))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(
+            f"{venv} was made in another place and could not be mended:\n{done.stderr.strip()}\n"
+            f"Remove it (rm -rf {venv.name}) and run the command again: it is then made anew."
+        )
+
+
 def install(venv: Path, root: Path) -> None:
+    pip(venv, root, "-r", "requirements.txt")
+    # setuptools is among the requirements, so nothing more is fetched for building the library: a folder that was
+    # moved is mended without a network.
+    pip(venv, root, "--no-build-isolation", "--no-deps", "-e", "./lib")
+
+
+def pip(venv: Path, root: Path, *arguments: str) -> None:
     command = [str(python_of(venv)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-q"]
-    command += ["-r", "requirements.txt", "-e", "./lib"]
     process = subprocess.Popen(
-        command,
+        [*command, *arguments],
         cwd=root,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -82,7 +106,10 @@ def install(venv: Path, root: Path) -> None:
         if not line.startswith(NOISE):
             print("  pip:", line.rstrip(), flush=True)
     if process.wait() != 0:
-        sys.exit("Installing the dependencies failed; pip's messages are above.")
+        sys.exit(
+            "Installing the packages failed; pip's messages are above. Run the same command again when the cause is "
+            "gone (no network? no space left on the disk?)."
+        )
 
 
 @contextlib.contextmanager
@@ -117,12 +144,13 @@ def ensure(root: Path, venv: Path) -> None:
         started = time.monotonic()
         fresh = unfinished.exists() or not runs(python_of(venv))
         if fresh:
-            print(
-                f"Making {venv.name} with Python {sys.version.split()[0]} (1.5 GB; takes a few minutes) ...", flush=True
-            )
+            size = "1.5 GB, on Linux 6 GB if pip takes PyTorch with CUDA; takes a few minutes"
+            print(f"Making {venv.name} with Python {sys.version.split()[0]} ({size}) ...", flush=True)
             create(venv)
         else:
             print(f"Bringing {venv.name} up to date ...", flush=True)
+            if elsewhere(venv):
+                relocate(venv)
         stamp.unlink(missing_ok=True)
         if fresh:
             unfinished.touch()

@@ -43,7 +43,17 @@ PROOF_KINDS = (
 
 
 class TranslationError(ValueError):
-    """A page uses something that has no plain Markdown form here."""
+    """A page uses something that has no plain Markdown form here; ``sought`` is what stands at the place."""
+
+    def __init__(self, what: str, sought: str = ""):
+        super().__init__(what)
+        self.sought = sought
+
+    def at(self, path: Path, root: Path) -> TranslationError:
+        """The same, with file and line in front."""
+        found = path.read_text(encoding="utf-8").partition(self.sought)
+        line = f":{found[0].count(chr(10)) + 1}" if self.sought and found[1] else ""
+        return TranslationError(f"{path.relative_to(root).as_posix()}{line}: {self}")
 
 
 # -- reading MyST --------------------------------------------------------------------------------------------
@@ -89,7 +99,7 @@ def blocks(lines: list[str]) -> Iterator[Block]:
             close = re.compile(rf"^\s*{re.escape(ticks[0])}{{{len(ticks)},}}\s*$")
             end = next((j for j in range(i + 1, len(lines)) if close.match(lines[j])), None)
             if end is None:
-                raise TranslationError(f"a fence is not closed: {line}")
+                raise TranslationError(f"a fence is not closed: {line}", line)
             body = [row[len(indent) :] if row.startswith(indent) else row for row in lines[i + 1 : end]]
             if name:
                 options, body = _options(body)
@@ -111,7 +121,7 @@ def blocks(lines: list[str]) -> Iterator[Block]:
                     rest += 1
                 rest += 1
             if not closing:
-                raise TranslationError(f"displayed mathematics is not closed: {line}")
+                raise TranslationError(f"displayed mathematics is not closed: {line}", line)
             body += [closing[1]] if closing[1].strip() else []
             yield Block("math", body, options={"label": closing[2]} if closing[2] else {})
             i = rest
@@ -166,7 +176,10 @@ class Book:
             self.notebooks[name] = cells
             for cell in cells:
                 if cell.cell_type == "markdown":
-                    self._scan(name, cell.source.splitlines())
+                    try:
+                        self._scan(name, cell.source.splitlines())
+                    except TranslationError as error:
+                        raise error.at(path, project.root) from None
                 else:
                     figure = cell.metadata.get("mystnb", {}).get("figure", {})
                     if figure.get("name"):
@@ -297,7 +310,7 @@ class Translator:
             return self.glossary(block.lines)
         if kind == "bibliography":
             return f"\nThe list of sources is on [the website]({self.project.site}/book/{self.page}.html).\n"
-        raise TranslationError(f"book/{self.page}.md: the directive {{{kind}}} has no plain Markdown form")
+        raise TranslationError(f"the directive {{{kind}}} has no plain Markdown form", f"{{{kind}}}")
 
     # blocks
 
@@ -410,6 +423,8 @@ class Translator:
             return given or shown
         if name == "doc":
             page = Path(shown).name
+            if page not in self.book.titles:
+                raise TranslationError(f"there is no page {shown}", shown)
             return f"[{given or self.book.titles[page]}]({self.address(page)})"
         if name in ("eq", "ref", "numref", "prf:ref"):
             target = self.target(shown)
@@ -418,7 +433,7 @@ class Translator:
             return f"<{name}>{content}</{name}>"
         if name == "abbr":
             return given or content
-        raise TranslationError(f"book/{self.page}.md: the role {{{name}}} has no plain Markdown form")
+        raise TranslationError(f"the role {{{name}}} has no plain Markdown form", f"{{{name}}}")
 
     def reference(self, role: str, target: Target, given: str) -> str:
         named = f"{target.kind.capitalize()} {target.number}".strip() if target.kind != "section" else target.title
@@ -435,7 +450,7 @@ class Translator:
         made = []
         for key in keys.split(","):
             if key.strip() not in self.book.sources:
-                raise TranslationError(f"book/{self.page}.md: {key.strip()!r} is not in the bibliography")
+                raise TranslationError(f"{key.strip()!r} is not in the bibliography", key.strip())
             who, year, link = self.book.sources[key.strip()]
             text = f"{who} ({year})" if role == "cite:t" else f"{who}, {year}"
             made.append(f"[{text}]({link})")
@@ -468,12 +483,12 @@ class Translator:
             return path
         full = (self.project.root / "book" / path).resolve()
         if not full.is_file():
-            raise TranslationError(f"book/{self.page}.md: there is no file {path}")
+            raise TranslationError(f"there is no file {path}", path)
         return f"{self.project.raw}/{full.relative_to(self.project.root.resolve()).as_posix()}"
 
     def target(self, label: str) -> Target:
         if label not in self.book.targets:
-            raise TranslationError(f"book/{self.page}.md: nothing is labelled {label!r}")
+            raise TranslationError(f"nothing is labelled {label!r}", label)
         return self.book.targets[label]
 
 
@@ -563,15 +578,18 @@ def _cell(index: int, kind: str, source: str, metadata: dict) -> dict:
 
 def derive(project: Project) -> tuple[dict[Path, str], list[str]]:
     """Path and text of every derived notebook, and what could not be translated."""
-    book = Book(project)
     made: dict[Path, str] = {}
     errors: list[str] = []
+    try:
+        book = Book(project)
+    except TranslationError as error:
+        return made, [str(error)]
     for name, path in project.pages.items():
         if project.is_notebook(path):
             try:
                 made[path.with_suffix(".ipynb")] = notebook(book, name)
             except TranslationError as error:
-                errors.append(str(error))
+                errors.append(str(error.at(path, project.root)))
     return made, errors
 
 
@@ -585,6 +603,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"notebooks: {error}", file=sys.stderr)
     changed = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     pages = {path.with_suffix(".ipynb") for path in project.pages.values() if project.is_notebook(path)}
+    if errors and not wanted:
+        return 1
     orphans = sorted(set((project.root / "book").glob("*.ipynb")) - pages)
     if options.check:
         for path in [*changed, *orphans]:

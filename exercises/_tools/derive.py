@@ -271,7 +271,12 @@ def derive(names: list[str], root: Path = ROOT, release: bool = True) -> dict[Pa
     folder = root / "exercises"
     read = {name: assignments.read(name, folder) for name in names}
     registry.check(read.values(), folder)
-    sources = {name: source(of, root) for name, of in read.items()}
+    sources = {}
+    for name, of in read.items():
+        try:
+            sources[name] = source(of, root)
+        except TranslationError as error:
+            raise error.at(root / "exercises" / "text" / f"{name}.md", root) from None
     made = {folder / "source" / name / f"{name}.ipynb": text for name, text in sources.items()}
     made |= {folder / "rubrics" / f"{name}.md": text for name, of in read.items() if (text := rubric(of, root))}
     if release:

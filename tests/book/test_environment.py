@@ -75,13 +75,40 @@ def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Path, steps:
     assert steps == ["create", "install", "create", "install"]
 
 
-def test_a_moved_checkout_is_noticed(checkout: Path, steps: list[str]) -> None:
+def test_a_moved_checkout_is_noticed(checkout: Path, steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "relocate", lambda venv: steps.append("relocate"))
     environment.ensure(checkout, checkout / ".venv")
+    (checkout / ".venv" / "bin" / "activate").write_text(f"VIRTUAL_ENV={checkout / '.venv'}")
     moved = checkout.with_name("moved")
     checkout.rename(moved)
     environment.ensure(moved, moved / ".venv")
-    assert steps[-1] == "install"
-    assert len(steps) > 2
+    assert steps == ["create", "install", "relocate", "install"]
+
+
+def test_programs_of_a_moved_environment_run_where_it_lies_now(tmp_path: Path) -> None:
+    """Also where the new path has a space in it, which a first line ``#!`` cannot hold."""
+    old, new = tmp_path / "old", tmp_path / "new place" / "ü"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(old)], check=True)
+    site = next((old / "lib").glob("python*")) / "site-packages"
+    (site / "pip").symlink_to(Path(next(iter(__import__("pip").__path__))))
+    (site / "said.py").write_text("import sys\ndef main():\n    print('said', sys.prefix)\n")
+    (site / "said-1.dist-info").mkdir()
+    (site / "said-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: said\nVersion: 1\n")
+    (site / "said-1.dist-info" / "entry_points.txt").write_text("[console_scripts]\nsaid = said:main\n")
+    python = f"#!{old}/bin/python\n"
+    (old / "bin" / "said").write_text(python + "import said; said.main()\n")
+    shared = tmp_path / "shared"
+    os.link(old / "bin" / "activate", shared)
+    new.parent.mkdir()
+    old.rename(new)
+    assert environment.elsewhere(new)
+    environment.relocate(new)
+    assert not environment.elsewhere(new)
+    done = subprocess.run([new / "bin" / "said"], capture_output=True, text=True)
+    assert done.stdout == f"said {new}\n", done.stderr
+    sourced = subprocess.run(["bash", "-c", '. "$0"; said', new / "bin" / "activate"], capture_output=True, text=True)
+    assert sourced.stdout == f"said {new}\n", sourced.stderr
+    assert str(old) in shared.read_text(), "a file that is shared by a hard link was written through"
 
 
 def test_an_old_python_is_told_what_to_do() -> None:

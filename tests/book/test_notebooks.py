@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -140,6 +141,30 @@ def test_links_to_pages_go_to_the_site(book: Book) -> None:
 def test_what_has_no_translation_is_an_error(source: str, book: Book) -> None:
     with pytest.raises(TranslationError):
         Translator(book, "intro").cell(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("```{nonsense}\n```", "book/intro.md:7: the directive {nonsense}"),
+        ("First {ref}`fine <here>`,\nthen {ref}`nowhere`", "book/intro.md:8: nothing is labelled 'nowhere'"),
+        ("As {cite:p}`nobody1900` says", "book/intro.md:7: 'nobody1900' is not in the bibliography"),
+        ("See {doc}`nothing`", "book/intro.md:7: there is no page nothing"),
+        ("![](gone.png)", "book/intro.md:7: there is no file gone.png"),
+        ("text\n\n:::{note}\nnot closed", "book/intro.md:9: a fence is not closed"),
+    ],
+)
+def test_an_error_names_file_and_line(source: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
+    (tmp_path / "_config.yml").write_text((PROJECT.root / "_config.yml").read_text())
+    (tmp_path / "book" / "references.bib").touch()
+    text = f"---\nkernelspec:\n  display_name: Python 3\n  name: python3\n---\n(here)=\n{source}\n"
+    (tmp_path / "book" / "intro.md").write_text(text)
+    made, errors = derive(Project(tmp_path))
+    assert not made
+    assert len(errors) == 1
+    assert errors[0].startswith(says)
 
 
 def test_options_in_yaml_and_in_colons_read_alike() -> None:

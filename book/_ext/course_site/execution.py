@@ -8,20 +8,43 @@ page that fails is reported.
 from __future__ import annotations
 
 import os
+import weakref
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import zmq
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
-from jupyter_cache.executors.utils import single_nb_execution
+from jupyter_cache.executors.utils import ExecutionResult, single_nb_execution
+from jupyter_client.manager import AsyncKernelManager
 from myst_nb.core.read import create_nb_reader
+from nbclient.exceptions import DeadKernelError
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.util import logging
 
 LOGGER = logging.getLogger(__name__)
+
+
+class Kernel(AsyncKernelManager):
+    """A kernel that is spoken to under a key (without one it warns, for every page), and that can be ended at once."""
+
+    alive: ClassVar[weakref.WeakSet[Kernel]] = weakref.WeakSet()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.transport_encryption = "auto" if zmq.has("curve") else "disabled"
+        self.alive.add(self)
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Kill what still runs, so that the threads that wait for it come to their end."""
+        for kernel in list(cls.alive):
+            process = getattr(kernel.provisioner, "process", None)
+            if process is not None:
+                process.kill()
 
 
 class PageError(SphinxError):
@@ -56,6 +79,14 @@ def executed(env: BuildEnvironment, docname: str) -> tuple[Any, float] | None:
     return cache.get_cache_bundle(record.pk).nb, record.data.get("execution_seconds", 0.0)
 
 
+def where(path: Path, notebook: Any) -> str:
+    """The page, and the line where the cell begins at which it stopped: the last that was run."""
+    starts = notebook.metadata.get("source_map", ())
+    ran = [i for i, cell in enumerate(notebook.cells) if cell.get("execution_count")]
+    line = f":{starts[ran[-1]]}" if ran and len(starts) == len(notebook.cells) else ""
+    return f"{path}{line}: the cell that begins here failed" if line else f"{path}: a cell failed"
+
+
 def execute(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     config: Any = env.mystnb_config  # type: ignore[attr-defined]
     if config.execution_mode != "cache":
@@ -73,21 +104,29 @@ def execute(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
 
     def run(path: Path, notebook: Any) -> Any:
         LOGGER.info("%s: Executing notebook", path)
-        timeout = config.execution_timeout
-        return single_nb_execution(notebook, cwd=str(path.parent), timeout=timeout, allow_errors=False)
+        folder, timeout = str(path.parent), config.execution_timeout
+        try:
+            return single_nb_execution(notebook, folder, timeout, allow_errors=False, kernel_manager_class=Kernel)
+        except DeadKernelError as error:  # killed, by the system for memory perhaps
+            return ExecutionResult(notebook, folder, 0.0, error)
 
     failures = []
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         running = {pool.submit(run, path, notebook): path for path, notebook in waiting.items()}
-        for done, future in enumerate(as_completed(running), 1):
-            path, result = running[future], future.result()
-            if result.err is not None:
-                LOGGER.info("[%d/%d] %s failed after %.1f s", done, len(running), path.name, result.time)
-                failures.append(f"{path}\n{result.exc_string or result.err}")
-                continue
-            bundle = CacheBundleIn(waiting[path], str(path), data={"execution_seconds": result.time})
-            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-            LOGGER.info("[%d/%d] %s executed in %.1f s", done, len(running), path.name, result.time)
+        try:
+            for done, future in enumerate(as_completed(running), 1):
+                path, result = running[future], future.result()
+                if result.err is not None:
+                    LOGGER.info("[%d/%d] %s failed after %.1f s", done, len(running), path.name, result.time)
+                    failures.append(f"{where(path, waiting[path])}\n{result.err}")
+                    continue
+                bundle = CacheBundleIn(waiting[path], str(path), data={"execution_seconds": result.time})
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                LOGGER.info("[%d/%d] %s executed in %.1f s", done, len(running), path.name, result.time)
+        except BaseException:  # Ctrl-C, a full disk: the other pages are not waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            Kernel.end_all()
+            raise
     if failures:
         raise PageError("\n\n".join(sorted(failures)))
 

@@ -164,6 +164,8 @@ class Freshness:
         self.last_build_failed = self.marker.exists()
         self.marker.parent.mkdir(parents=True, exist_ok=True)
         self.marker.touch()
+        # Whoever builds into this folder, the pages are from now on no longer those that `make book` left here.
+        (self.marker.parent / "course-book.json").unlink(missing_ok=True)
 
     def outdated(
         self, app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
@@ -182,10 +184,11 @@ class Freshness:
         self.cache = Path(env.mystnb_config.execution_cache_path)  # type: ignore[attr-defined]
         recorded = self._load()
         stale = {name for name, value in self.current.items() if recorded.get(name) != value}
-        fresh_files = {str(sources[name]) for name in self.current if name not in stale}
+        # By its place in the book, so that the outputs outlive a move or a copy of the whole folder.
+        fresh_files = tuple("/" + sources[name].relative_to(root).as_posix() for name in set(self.current) - stale)
         cache = get_cache(str(self.cache))
         for record in cache.list_cache_records():
-            if record.uri not in fresh_files:
+            if not Path(record.uri).as_posix().endswith(fresh_files):
                 cache.remove_cache(record.pk)
         # What is left in the cache was made from the present sources. Saved now, so that a page that fails
         # does not cost the outputs of the pages that ran before it.
