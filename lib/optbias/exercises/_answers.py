@@ -204,16 +204,23 @@ def time_limit(seconds: float) -> Iterator[None]:
         yield
         return
 
+    watched = True
+
     def stop(signum: int, frame: Any) -> None:
-        raise TimeIsUp
+        if watched:
+            raise TimeIsUp
 
     started = time.monotonic()
     handler = signal.signal(signal.SIGALRM, stop)
     # Again every half second, should a bare `except` swallow the first.
     before, interval = signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3), 0.5)
     try:
-        yield
+        try:
+            yield
+        finally:
+            watched = False  # first of all: on a busy machine the next alarm may come while this one is handled
     finally:
+        watched = False
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, handler)
         if before:
