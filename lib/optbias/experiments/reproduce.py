@@ -1,24 +1,30 @@
 """``python -m optbias reproduce EXPERIMENT --preset SIZE``: run, record, check.
 
-It says first what it will run and how long that takes, shows its progress, writes ``<preset>.parquet`` and
-``<preset>.json`` into ``--out``, and ends with the table of checks. The exit status is 1 if a check fails.
-A run that was cut off goes on with ``--resume``; a finished one is only shown again.
+It says first what it will run and how long that takes, shows its progress, writes the record into ``--out``, and ends
+with the table of checks. The exit status is 1 if a check fails. A run that was cut off goes on with ``--resume``; a
+finished one is only shown again.
+
+A preset leaves one record, ``<preset>.parquet`` and ``<preset>.json``. Those in ``preset.APART``
+leave one for each study, ``<preset>/<study>.parquet`` and ``.json``, written as soon as the study is finished;
+``--study`` chooses some of them (and does so for every preset). A run that stands in two studies is trained once.
+``--list`` shows what there is, what it costs here, and what it needs.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import importlib
 import os
 import sys
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from optbias.experiments import checks, preset, results, runs, store, sweep
-from optbias.experiments.preset import PRESETS, Experiment, Plan
+from optbias.experiments.preset import APART, PRESETS, Experiment, Plan
 from optbias.experiments.runs import Setting
 from optbias.experiments.sweep import SweepError, Where, duration
 
@@ -35,12 +41,16 @@ LONG = ("gpu", "paper")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("experiment", choices=list(EXPERIMENTS), help="which experiment")
-    parser.add_argument("--preset", choices=PRESETS, default="cpu", help="its size (default: cpu)")
+    parser.add_argument("experiment", nargs="?", choices=list(EXPERIMENTS), help="which experiment")
+    parser.add_argument("--preset", choices=PRESETS, help="its size (default: cpu)")
+    parser.add_argument(
+        "--study", action="append", metavar="NAME", help="only this study, recorded by itself (may be given repeatedly)"
+    )
+    parser.add_argument("--list", action="store_true", help="show presets and studies, what each costs and needs")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--out", help="folder for the record (default: reproduced/EXPERIMENT)")
     parser.add_argument("--resume", action="store_true", help="go on with what was cut off")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core on a CPU, one on a GPU)")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core on a CPU, one per GPU)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, instead of --workers")
     parser.add_argument("--data", help="folder with downloaded data (default: OPTBIAS_DATA, then the cache)")
 
@@ -48,6 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out the command; returns the exit status."""
     try:
+        if options.list:
+            return _list(options)
         return _run(options)
     except SweepError as error:
         print(f"python -m optbias reproduce: {error}", file=sys.stderr)
@@ -62,88 +74,272 @@ def experiment_of(name: str) -> Experiment:
     return importlib.import_module(EXPERIMENTS[name]).EXPERIMENT
 
 
+@dataclass(frozen=True)
+class Job:
+    """What becomes one record: a preset, or a study of it."""
+
+    study: str
+    """Empty for a whole preset."""
+    settings: list[Setting]
+    folder: Path
+    name: str
+
+    @property
+    def record(self) -> Path:
+        """The file that is written last."""
+        return self.folder / f"{self.name}.json"
+
+
+def jobs_of(planned: Plan, name: str, chosen: Sequence[str] | None, out: Path) -> list[Job]:
+    """The records that a command is to make. Raises ValueError for a study that there is not, or that cannot run."""
+    studies = planned.studies
+    for study in chosen or ():
+        if study in planned.skipped and study not in studies:
+            raise ValueError(f"the study {study} cannot be run here: {planned.skipped[study]}")
+        if study not in studies:
+            raise ValueError(f"the preset {name} has no study {study!r}; it has {', '.join(studies)}")
+    if chosen is None and name not in APART:
+        return [Job("", planned.settings, out, name)]
+    wanted = studies if chosen is None else [study for study in studies if study in chosen]
+    return [Job(study, planned.of(study), out / name, study) for study in wanted]
+
+
 def _run(options: argparse.Namespace) -> int:
-    experiment = experiment_of(options.experiment)
-    execute = importlib.import_module(EXPERIMENTS[options.experiment]).execute
+    if options.experiment is None:
+        raise ValueError(f"say which experiment: {', '.join(EXPERIMENTS)} (--list shows what is in them)")
     if options.workers is not None and options.workers < 1:
         raise ValueError(f"--workers must be a whole number >= 1; got {options.workers}")
     if options.workers is not None and options.scheduler:
         raise ValueError("give --workers (processes here) or --scheduler (a cluster), not both")
+    data = _data_folder(options)
+    name = options.preset or "cpu"
+    experiment = experiment_of(options.experiment)
+    planned = experiment.plan(name, data)
+    out = Path(options.out or Path("reproduced") / options.experiment)
+    jobs = jobs_of(planned, name, options.study, out)
+    there = [job for job in jobs if job.record.exists()]
+    if there and not options.resume:
+        again = "shows it again" if len(jobs) == 1 else "goes on with what is missing"
+        raise ValueError(f"{there[0].record} is there already: --resume {again}, another --out runs once more")
+    missing = [job for job in jobs if job not in there]
+    if missing:
+        _Reproduction(options, experiment, name, planned, data, out).run(missing)
+    return max([_show(job) for job in jobs])
+
+
+class _Reproduction:
+    """One command at work: what it knows before it starts, and the studies one after another."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        experiment: Experiment,
+        name: str,
+        planned: Plan,
+        data: str | None,
+        out: Path,
+    ) -> None:
+        self.options, self.experiment, self.name, self.planned, self.data = options, experiment, name, planned, data
+        self.out = out
+        # A cluster's workers have their own devices, and are not asked.
+        self.device = "auto" if options.scheduler else str(_device(options.device))
+        self.devices = _devices(options.device, self.device)
+        self.workers = options.workers or _workers(options, self.device, self.devices)
+        self.parts = sweep.Parts(out / f"{name}.parts")
+        self.where = Where(self.device, data)
+        # Of the whole preset, so that a study's numbers do not depend on which others are run with it.
+        self.cut = sweep.groups(planned.settings, runs.together, runs.group_size)
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run and record each of ``jobs``."""
+        options = self.options
+        with self.parts.alone():
+            settings = [s for job in jobs for s in job.settings]
+            print(self.head(settings), flush=True)
+            plan: dict[str, Any] = {
+                "experiment": self.experiment.name,
+                "preset": self.name,
+                "data": {
+                    _amount(s): store.plain(runs.describe_data(s, self.data)) for s in _first_of_each_amount(settings)
+                },
+            }
+            self.parts.check(plan, options.resume)
+            done = self.parts.finished()
+            cost: Callable[[Setting], float] = _steps
+            if options.scheduler:
+                print("how long it takes depends on the cluster's workers", flush=True)
+            else:
+                cost = Costs(self.experiment, self.where)
+                print(_table(jobs, cost, self.workers, done), flush=True)
+            self.parts.begin(plan, options.resume)
+            if self.name in LONG and not options.scheduler:
+                # A run of hours goes on from its last minute, not from its beginning.
+                checkpoints = str((self.parts.folder / "checkpoints").resolve())
+                self.where = dataclasses.replace(self.where, checkpoints=checkpoints, progress=self.workers == 1)
+            for job in jobs:
+                if job.study and len(jobs) > 1:
+                    print(f"\n{job.study}", flush=True)
+                self.one(job, cost, plan["data"])
+
+    def one(self, job: Job, cost: Callable[[Setting], float], described: dict[str, Any]) -> None:
+        """Run and record one of them."""
+        execute = importlib.import_module(EXPERIMENTS[self.experiment.name]).execute
+        wanted = {sweep.key(s) for s in job.settings}
+        before = len(wanted & self.parts.finished())
+        began = time.perf_counter()
+        found = sweep.run(
+            execute,
+            [group for group in self.cut if sweep.key(group[0]) in wanted],
+            self.parts,
+            self.where,
+            workers=self.workers,
+            devices=self.devices,
+            scheduler=self.options.scheduler,
+            cost=cost,
+            progress=True,
+        )
+        by_key = {sweep.key(s): outcome for s, outcome in found.items()}
+        outcome = results.Results({s: by_key[sweep.key(s)] for s in job.settings}, self.planned.skipped)
+        if job.study:
+            tested = self.experiment.checks_of(self.name, job.study, outcome)
+        else:
+            tested = self.experiment.check(self.name, outcome)
+        head = {
+            "experiment": self.experiment.name,
+            "preset": self.name,
+            **({"study": job.study, "question": self.experiment.questions.get(job.study, "")} if job.study else {}),
+            "title": self.experiment.title,
+            "paper": self.experiment.paper,
+            "provenance": store.provenance(
+                _command(self.options),
+                time.perf_counter() - began,
+                "cpu" if self.device == "auto" else self.device,
+                threads=1,
+                workers=self.options.scheduler and "Dask" or self.workers,
+                cpu_seconds=round(sum(o.summary.get("cpu_seconds", 0.0) for o in by_key.values()), 1),
+                runs=len(by_key),
+                runs_from_before=before,
+                seeds=sorted({s.seed for s in job.settings}),
+                data=[{"data": s.data, **described[_amount(s)]} for s in _first_of_each_amount(job.settings)],
+            ),
+            "checks": checks.to_records(tested),
+        }
+        results.save(job.folder, job.name, outcome, head)
+        # What another study of this preset still needs stays.
+        open_ = [study for study in self.planned.studies if not (self.out / self.name / f"{study}.json").exists()]
+        self.parts.keep({sweep.key(s) for study in open_ for s in self.planned.of(study)} if job.study else ())
+
+    def head(self, settings: list[Setting]) -> str:
+        """What will be done, in words."""
+        experiment, scheduler = self.experiment, self.options.scheduler
+        distinct = {sweep.key(s): s for s in settings}.values()
+        steps = sum(s.steps for s in distinct)
+        seeds = sorted({s.seed for s in settings})
+        many = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        what = f"a Dask cluster at {scheduler}" if scheduler else f"{self.device}, {many}"
+        if len(self.devices) > 1:
+            what = f"{', '.join(self.devices)}, {many}"
+        lines = [
+            f"{experiment.name}: {experiment.title} ({experiment.paper})",
+            f"preset {self.name}: {experiment.sizes[self.name]}",
+            f"{len(distinct)} runs, {steps:,} steps in all, seeds {_span(seeds)}, on {what}",
+            f"data: {', '.join(sorted({s.data for s in settings}))}",
+        ]
+        lines += [f"not run: {study}: {reason}" for study, reason in self.planned.skipped.items()]
+        return "\n".join(lines)
+
+
+def _steps(setting: Setting) -> float:
+    return float(setting.steps)
+
+
+class Costs:
+    """Seconds of one worker for a setting, from a few steps of its kind."""
+
+    def __init__(self, experiment: Experiment, where: Where) -> None:
+        self.factor, self.where = experiment.factor, where
+        self.known: dict[Setting, Callable[[Setting], float]] = {}
+
+    def __call__(self, setting: Setting) -> float:
+        """Seconds for all its steps."""
+        kind = dataclasses.replace(
+            runs.together(setting), steps=1, batch_size=0, micro_batch=0, evaluate_every=0, full_gradient_every=1,
+            start=0.0, box=0.0, eps=1e-8, eps_inside=False, context=setting.context, kind="training",
+        )  # fmt: skip
+        if kind not in self.known:
+            with sweep.one_thread():
+                self.known[kind] = runs.cost_model(kind, self.where)
+        return setting.steps * self.known[kind](setting) * self.factor(setting)
+
+
+def _table(jobs: Sequence[Job], cost: Callable[[Setting], float], workers: int, done: set[str]) -> str:
+    """What is to go: a line for each study where there are several, and the sum."""
+    lines, counted, total = [], set(done), 0.0
+    for job in jobs:
+        new = {sweep.key(s): s for s in job.settings if sweep.key(s) not in counted}
+        seconds = sum(map(cost, new.values())) / workers
+        total += seconds
+        counted |= set(new)
+        lines.append(f"  {job.study:<20} {len(new):5} runs {sum(s.steps for s in new.values()):10,} steps  about ")
+        lines[-1] += duration(seconds)
+    shown = [f"{'':2}{'study':<20} {'left to train':>10}", *lines] if len(jobs) > 1 else []
+    return "\n".join([*shown, f"about {duration(total)} to go"])
+
+
+def _list(options: argparse.Namespace) -> int:
+    """Show the presets and studies of one experiment, or of all: runs, steps, what they cost here and need."""
+    data = _data_folder(options)
+    where = Where(str(_device(options.device)), data)
+    for name in [options.experiment] if options.experiment else EXPERIMENTS:
+        experiment = experiment_of(name)
+        print(f"{name}: {experiment.title} ({experiment.paper})")
+        cost = Costs(experiment, where)
+        for size in [options.preset] if options.preset else PRESETS:
+            _list_preset(experiment, size, experiment.plan(size, data), cost, options.study)
+    print(f"\nTimes are those of one worker on {where.device} with nothing beside it, reckoned from a few steps.")
+    print("A run that several studies share is counted under the first of them.")
+    return 0
+
+
+def _list_preset(
+    experiment: Experiment, size: str, planned: Plan, cost: Callable[[Setting], float], chosen: Sequence[str] | None
+) -> None:
+    print(f"\n  --preset {size}: {experiment.sizes[size]}")
+    counted: set[str] = set()
+    total = 0.0
+    for study in planned.studies:
+        new = {sweep.key(s): s for s in planned.of(study) if sweep.key(s) not in counted}
+        counted |= set(new)
+        seconds = sum(map(cost, new.values()))
+        total += seconds
+        if chosen is not None and study not in chosen:
+            continue
+        needs = ", ".join(sorted({s.data for s in planned.of(study)}))
+        print(
+            f"    {study:<18} {len(new):4} runs {sum(s.steps for s in new.values()):9,} steps "
+            f"{duration(seconds):>8}   {needs}",
+            flush=True,
+        )
+        if study in experiment.questions:
+            print(f"      {experiment.questions[study]}")
+    for study, reason in planned.skipped.items():
+        print(f"    {study:<18} {reason}")
+    print(f"    {'in all':<18} {len(counted):4} runs {duration(total):>25}", flush=True)
+
+
+def _show(job: Job) -> int:
+    record = results.read(job.folder, job.name)
+    if job.study:
+        print(f"\n{job.study}")
+    print(checks.text(record.checks))
+    print(f"recorded in {job.folder / job.name}.parquet and .json")
+    return 1 if checks.failed(record.checks) else 0
+
+
+def _data_folder(options: argparse.Namespace) -> str | None:
     if options.data is not None and not Path(options.data).is_dir():
         raise ValueError(f"--data must be a folder; there is none at {options.data}")
-    folder = Path(options.out or Path("reproduced") / options.experiment)
-    record = folder / f"{options.preset}.json"
-    if record.exists():
-        if not options.resume:
-            raise ValueError(f"{record} is there already: --resume shows it again, another --out runs once more")
-        return _show(options.experiment, options.preset, folder)
-
-    data = None if options.data is None else str(Path(options.data).resolve())
-    device = str(_device(options.device))
-    planned = experiment.plan(options.preset, data)
-    workers = options.workers or _workers(options, device)
-    print(_head(experiment, options.preset, planned, device, workers, options.scheduler), flush=True)
-    parts = sweep.Parts(folder / f"{options.preset}.parts")
-    described = _data(planned.settings, data)
-    parts.begin(
-        {
-            "experiment": options.experiment,
-            "preset": options.preset,
-            "settings": [sweep.key(s) for s in planned.settings],
-            "data": store.plain(described),
-        },
-        options.resume,
-    )
-    done = parts.finished()
-    where = Where(device, data)
-    cut = sweep.groups(planned.settings, runs.together, runs.group_size)
-    cost = _cost(planned.settings, where, done)
-    left = sum(cost(s) for s in planned.settings if sweep.key(s) not in done)
-    if options.scheduler:
-        print(f"about {duration(left)} of computing, to be shared by the cluster's workers", flush=True)
-    else:
-        print(f"about {duration(left / workers)} to go", flush=True)
-
-    if options.preset in LONG and not options.scheduler:
-        # A run of hours goes on from its last minute, not from its beginning.
-        checkpoints = str((parts.folder / "checkpoints").resolve())
-        where = dataclasses.replace(where, checkpoints=checkpoints, progress=workers == 1)
-    began = time.perf_counter()
-    outcomes = sweep.run(
-        execute, cut, parts, where, workers=workers, scheduler=options.scheduler, cost=cost, progress=True
-    )
-    found = results.Results(outcomes, planned.skipped)
-    tested = experiment.check(options.preset, found)
-    head = {
-        "experiment": options.experiment,
-        "preset": options.preset,
-        "title": experiment.title,
-        "paper": experiment.paper,
-        "provenance": store.provenance(
-            _command(options),
-            time.perf_counter() - began,
-            device,
-            threads=1,
-            workers=options.scheduler and "Dask" or workers,
-            cpu_seconds=round(sum(o.summary["cpu_seconds"] for o in outcomes.values()), 1),
-            runs=len(outcomes),
-            runs_from_before=len(done),
-            seeds=sorted({s.seed for s in outcomes}),
-            data=described,
-        ),
-        "checks": checks.to_records(tested),
-    }
-    results.save(folder, options.preset, found, head)
-    parts.remove()
-    return _show(options.experiment, options.preset, folder)
-
-
-def _show(experiment: str, name: str, folder: Path) -> int:
-    record = results.load(experiment, name, folder)
-    assert record is not None
-    print(checks.text(record.checks))
-    print(f"recorded in {folder / name}.parquet and .json")
-    return 1 if checks.failed(record.checks) else 0
+    return None if options.data is None else str(Path(options.data).resolve())
 
 
 def _device(name: str) -> Any:
@@ -152,59 +348,43 @@ def _device(name: str) -> Any:
     return find_device(name)
 
 
-def _workers(options: argparse.Namespace, device: str) -> int:
-    """One process per core; on a GPU, at a small size and for a cluster one."""
-    if device != "cpu" or options.preset == "smoke" or options.scheduler:
+def _devices(asked: str, found: str) -> list[str]:
+    """The devices that workers share: every GPU, unless one was asked for by its number."""
+    import torch
+
+    if not found.startswith("cuda") or ":" in asked:
+        return [found]
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+
+
+def _workers(options: argparse.Namespace, device: str, devices: Sequence[str]) -> int:
+    """One process per core, or per GPU; at a small size and for a cluster one."""
+    if options.preset == "smoke" or options.scheduler:
         return 1
+    if device != "cpu":
+        return len(devices)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _head(experiment: Experiment, name: str, planned: Plan, device: str, workers: int, scheduler: str | None) -> str:
-    settings = planned.settings
-    steps = sum(s.steps for s in settings)
-    seeds = sorted({s.seed for s in settings})
-    what = f"a Dask cluster at {scheduler}" if scheduler else f"{device}, {workers} worker{'s' if workers > 1 else ''}"
-    lines = [
-        f"{experiment.name}: {experiment.title} ({experiment.paper})",
-        f"preset {name}: {experiment.sizes[name]}",
-        f"{len(settings)} runs, {steps:,} steps in all, seeds {', '.join(map(str, seeds))}, on {what}",
-        f"data: {', '.join(sorted({s.data for s in settings}))}",
-    ]
-    lines += [f"not run: {study}: {reason}" for study, reason in planned.skipped.items()]
-    return "\n".join(lines)
+def _span(seeds: Sequence[int]) -> str:
+    """``0, 1, 2``, and ``0 to 19`` for many."""
+    whole = list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    return f"{seeds[0]} to {seeds[-1]}" if whole and len(seeds) > 4 else ", ".join(map(str, seeds))
 
 
-def _data(settings: list[Setting], folder: str | None) -> list[dict[str, Any]]:
-    """What each data set of the plan is, each amount once."""
-    found: dict[str, dict[str, Any]] = {}
-    for s in settings:
-        described = {"data": s.data, **runs.describe_data(s, folder)}
-        found.setdefault(repr(sorted(described.items(), key=str)), described)
-    return list(found.values())
+def _amount(s: Setting) -> str:
+    """A data set and how much of it."""
+    return f"{s.data}, {s.train_size}" + (f" x {s.context}" if s.context else "")
 
 
-def _cost(settings: list[Setting], where: Where, done: set[str]) -> Any:
-    """Seconds of one worker for each setting, from a few steps of each kind that is still to run."""
-
-    @functools.cache
-    def per_step(kind: Setting) -> float:
-        return runs.seconds_per_step(kind, where)
-
-    def kind_of(s: Setting) -> Setting:
-        return dataclasses.replace(runs.together(s), study="", steps=1, norm=s.norm)
-
-    left = {kind_of(s) for s in settings if sweep.key(s) not in done}
-    known = {kind: per_step(kind) for kind in left}
-
-    def cost(setting: Setting) -> float:
-        return setting.steps * known.get(kind_of(setting), 0.0)
-
-    return cost
+def _first_of_each_amount(settings: Sequence[Setting]) -> list[Setting]:
+    return list({_amount(s): s for s in reversed(settings)}.values())[::-1]
 
 
 def _command(options: argparse.Namespace) -> str:
     """What a reader types: the data folder is the reader's own."""
-    words = ["python -m optbias reproduce", options.experiment, "--preset", options.preset]
+    words = ["python -m optbias reproduce", options.experiment, "--preset", options.preset or "cpu"]
+    words += [f"--study {study}" for study in options.study or ()]
     if options.data or os.environ.get("OPTBIAS_DATA"):
         words.append("--data DIR")
     if options.workers:

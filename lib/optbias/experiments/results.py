@@ -97,22 +97,66 @@ def save(
     store.save_json(store.plain({**head, "skipped": results.skipped, "runs": runs}), folder / f"{preset}.json")
 
 
-def load(experiment: str, preset: str, folder: str | os.PathLike[str] | None = None) -> Record | None:
-    """The record of a preset in ``folder``, or in the checkout's ``results/<experiment>``; None where there is none."""
+def load(
+    experiment: str, preset: str, folder: str | os.PathLike[str] | None = None, *, study: str | None = None
+) -> Record | None:
+    """The record of a preset in ``folder``, or in the checkout's ``results/<experiment>``; None where there is none.
+
+    ``study`` reads the record of one study of a preset whose studies are recorded one by one. Without it, all of
+    them that are there are read as one record; its provenance has that of each under ``studies``.
+    """
     if folder is None:
-        found = store.find(experiment, f"{preset}.json")
+        # A preset's own record, or the folder of its studies.
+        wanted = [f"{preset}.json", preset] if study is None else [f"{preset}/{study}.json"]
+        found = next((path for file in wanted if (path := store.find(experiment, file)) is not None), None)
         if found is None:
             return None
-        folder = found.parent
-    head = store.read_json(Path(folder) / f"{preset}.json")
-    table = pd.read_parquet(Path(folder) / f"{preset}.parquet")
-    names = [f.name for f in dataclasses.fields(Setting)]
+        folder = found.parent if study is None else found.parent.parent
+    folder = Path(folder)
+    if study is not None:
+        return read(folder / preset, study) if (folder / preset / f"{study}.json").is_file() else None
+    if (folder / f"{preset}.json").is_file():
+        return read(folder, preset)
+    studies = sorted(path.stem for path in (folder / preset).glob("*.json"))
+    return merged({name: read(folder / preset, name) for name in studies}) if studies else None
+
+
+def read(folder: str | os.PathLike[str], name: str) -> Record:
+    """The record ``<name>.json`` and ``<name>.parquet`` in ``folder``."""
+    head = store.read_json(Path(folder) / f"{name}.json")
+    table = pd.read_parquet(Path(folder) / f"{name}.parquet")
+    # A field that is younger than the record has its default.
+    names = [f.name for f in dataclasses.fields(Setting) if f.name in table.columns]
     measured = [c for c in table.columns if c not in names and c != "run"]
     outcomes = {}
-    for run, rows in table.groupby("run", sort=False, observed=True):
-        setting = Setting(**{name: _python(rows.iloc[0][name]) for name in names})
+    # A run that stands in two studies has its rows once for each.
+    for (_, run), rows in table.groupby(["study", "run"], sort=False, observed=True):
+        first = rows.iloc[0]
+        setting = Setting(**{name: _python(first[name]) for name in names})
         outcomes[setting] = Outcome(rows[measured].reset_index(drop=True), head["runs"][run])
     return Record(Results(outcomes, head["skipped"]), from_records(head["checks"]), head["provenance"], table)
+
+
+def merged(records: dict[str, Record]) -> Record:
+    """The records of several studies, by name, as one."""
+    outcomes: dict[Setting, Outcome] = {}
+    skipped: dict[str, str] = {}
+    tested: list[Check] = []
+    seconds = 0.0
+    for record in records.values():
+        outcomes |= record.results.outcomes
+        skipped |= record.results.skipped
+        tested += record.checks
+        seconds += record.provenance["seconds"]
+    distinct = {sweep.key(s): o.summary.get("cpu_seconds", 0.0) for s, o in outcomes.items()}
+    provenance = {
+        "studies": {name: record.provenance for name, record in records.items()},
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(sum(distinct.values()), 1),
+        "runs": len(distinct),
+    }
+    table = pd.concat([record.table for record in records.values()], ignore_index=True)
+    return Record(Results(outcomes, skipped), tested, provenance, table)
 
 
 def _python(value: Any) -> Any:

@@ -44,7 +44,11 @@ class Setting:
     AdamW and the coefficient of the L2 term for Adam+L2. ``eps_inside``: under the root. ``decay_steps`` = s > 0
     makes the learning rate of step t ``lr / sqrt(1 + t/s)``; 0 keeps it constant. ``batch_size`` 0 is the
     full batch. ``start`` > 0 clips the initial weights to ``[-start, start]``. ``box`` is the half-width of
-    the box that the probes look at, for runs without one of their own.
+    the box that the probes look at, for runs without one of their own. ``precision`` is one of
+    :data:`optbias.training.plan.PRECISIONS`, or ``"float64"`` for everything. ``kind`` is what is done: a training
+    run, or what the experiment's own ``execute`` makes of another word.
+
+    A new field needs a default: the name of a run is made of the fields that have not theirs.
     """
 
     study: str
@@ -73,6 +77,7 @@ class Setting:
     evaluate_every: int = 0
     full_gradient_every: int = 1
     precision: str = "float32"
+    kind: str = "training"
 
     def __post_init__(self) -> None:
         _checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
@@ -203,7 +208,7 @@ def _features(split: Split) -> int:
     return math.prod(split.inputs.shape[1:])
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _load(name: str, train_size: int, context: int, flat: bool, folder: str | None) -> Split:
     # Only the fields that the loaders look at; `flat` stands for the model's taste.
     model = "residual-mlp" if flat else "cnn"
@@ -244,28 +249,30 @@ def model_of(setting: Setting, split: Split) -> nn.Module:
 def together(setting: Setting) -> Any:
     """What settings must share to be trained in one pass."""
     same = dataclasses.replace(setting, optimizer="Adam", weight_decay=0.0, beta=0.9, rho=0.999, lr=1.0, seed=0)
-    return dataclasses.replace(same, decay_steps=0, start=setting.start)
+    return dataclasses.replace(same, study="", decay_steps=0)
 
 
 def group_size(setting: Setting) -> int:
     """How many such settings are trained in one pass; the others of a sweep go to other workers."""
-    return 8 if setting.model in STACKED else 1
+    return 8 if setting.model in STACKED and setting.kind == "training" else 1
 
 
-def train_group(group: tuple[Setting, ...], where: Where) -> list[Run]:
+def train_group(group: tuple[Setting, ...], where: Where, split: Split | None = None) -> list[Run]:
     """Train the networks of ``group``, which agree in all that :func:`together` keeps; one run each.
 
-    A run whose loss or gradient stops being finite ends there; ``run.error`` says so.
+    A run whose loss or gradient stops being finite ends there; ``run.error`` says so. ``split`` is the setting's own
+    if it is not given.
     """
     first = group[0]
-    split = split_of(first, where.data)
+    split = split_of(first, where.data) if split is None else split
     options: dict[str, Any] = {
         "batch_size": first.batch_size or None,
         "micro_batch": first.micro_batch or None,
         "evaluate_every": first.evaluate_every,
         "full_gradient_every": first.full_gradient_every if first.batch_size else 0,
         "device": where.device,
-        "precision": first.precision,
+        "precision": "float32" if first.precision == "float64" else first.precision,
+        "dtype": torch.float64 if first.precision == "float64" else None,
     }
     probes = [
         Probes(radius=None if math.isnan(s.radius) else s.radius, eps=s.eps if s.eps_inside else s.eps**2)
@@ -337,10 +344,57 @@ def execute(group: tuple[Setting, ...], where: Where, measure: Measure) -> list[
     return outcomes
 
 
-def seconds_per_step(setting: Setting, where: Where, steps: int = 6) -> float:
-    """How long a step takes here, measured by running a few after others that warm up."""
-    for length in (1, steps):
-        short = dataclasses.replace(setting, steps=length, evaluate_every=0, full_gradient_every=0)
-        run = train_group(tuple(dataclasses.replace(short, seed=k) for k in range(group_size(setting))), where)[0]
-    # A run of n steps computes n + 1 gradients; a stack of K runs has the time of all.
-    return max(1e-5, run.facts["seconds"] / (steps + 1) / run.facts["stacked"])
+PATIENCE = 0.15
+"""Seconds after which a measured step is long enough to be believed."""
+
+
+def cost_model(setting: Setting, where: Where) -> Callable[[Setting], float]:
+    """How long a step of such a setting takes here: a function of the setting, in seconds for each network.
+
+    Steps on a few examples are timed, and on more of them until a step takes a seventh of a second; the rest is
+    linear in the number of examples. Networks that are trained in one pass are timed so. On a CPU it is the
+    processor's time that counts: that of a core which others do not use.
+    """
+    whole = split_of(_few(setting), where.data)
+    size = group_size(setting)
+    one = dataclasses.replace(
+        setting, steps=2, batch_size=0, micro_batch=0, evaluate_every=0, full_gradient_every=1, start=0.0, decay_steps=0
+    )
+    group = tuple(dataclasses.replace(one, seed=k) for k in range(size))
+    alone = dataclasses.replace(where, checkpoints=None, progress=False)
+
+    def timed(examples: int) -> float:
+        part = dataclasses.replace(whole, inputs=whole.inputs[:examples], labels=whole.labels[:examples])
+        (run, *_) = train_group(group, alone, part)
+        seconds = run.facts["cpu_seconds" if run.facts["device"] == "cpu" else "seconds"]
+        return seconds / (one.steps + 1) / size
+
+    least = min(len(whole.inputs), 8)
+    timed(least)  # what happens once
+    points = [(least, timed(least))]
+    while points[-1][0] < len(whole.inputs) and points[-1][1] * size < PATIENCE:
+        examples = min(len(whole.inputs), 8 * points[-1][0])
+        points.append((examples, timed(examples)))
+    (n, seconds), (fewer, before) = points[-1], points[max(0, len(points) - 2)]
+    slope = max(0.0, (seconds - before) / (n - fewer)) if n > fewer else seconds / n
+    held_out = len(whole.test_inputs) / max(1, len(whole.inputs))
+
+    def gradient(examples: int) -> float:
+        return max(1e-5, seconds + slope * (examples - n))
+
+    def per_step(s: Setting) -> float:
+        found = gradient(s.batch_size or s.train_size)
+        if s.batch_size and s.full_gradient_every:
+            found += gradient(s.train_size) / s.full_gradient_every
+        if s.evaluate_every:
+            # A pass without a gradient is a third of one with.
+            found += slope * s.train_size * held_out / 3 / s.evaluate_every
+        return found
+
+    return per_step
+
+
+def _few(setting: Setting) -> Setting:
+    """The setting with at most some hundred images, which need no long reading to be timed."""
+    few = min(setting.train_size, 500) if setting.data.startswith("cifar") else setting.train_size
+    return dataclasses.replace(setting, train_size=few)

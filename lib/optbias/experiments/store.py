@@ -83,7 +83,7 @@ def find(experiment: str, file: str) -> Path | None:
     relative = Path(RESULTS) / experiment / file
     here = Path(__file__).resolve()
     for folder in (*here.parents[3:4], Path.cwd(), *Path.cwd().parents):
-        if (folder / relative).is_file():
+        if (folder / relative).exists():
             return folder / relative
     return None
 

@@ -24,11 +24,12 @@ import itertools
 import json
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.queues
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from optbias.experiments import store
@@ -67,8 +69,8 @@ class Setting(Protocol):
 class Where:
     """What a worker is told besides its settings.
 
-    The name of the device; the folder with downloaded data; for long runs a folder for their checkpoints, and
-    whether each shows its own progress.
+    The name of the device (``"auto"``: the worker's own choice); the folder with downloaded data; for long runs a
+    folder for their checkpoints, and whether each shows its own progress.
     """
 
     device: str = "cpu"
@@ -90,8 +92,17 @@ Execute = Callable[[tuple[Any, ...], Where], list[Outcome]]
 
 
 def key(setting: Any) -> str:
-    """Sixteen hexadecimal digits that name ``setting``: a hash of its fields, the same in every process."""
-    text = json.dumps(dataclasses.asdict(setting), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Sixteen hexadecimal digits that name a run: a hash of its setting's fields, the same in every process.
+
+    Left out are ``study``, for a run may stand in several, and fields that have their default, so that a field that
+    is added later changes no name.
+    """
+    fields = {
+        f.name: getattr(setting, f.name)
+        for f in dataclasses.fields(setting)
+        if f.name != "study" and getattr(setting, f.name) != f.default
+    }
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -109,16 +120,21 @@ def grid(setting: Any, **axes: Iterable[Any]) -> list[Any]:
 def groups(settings: Sequence[Any], together: Callable[[Any], Any], size: Callable[[Any], int]) -> list[tuple]:
     """``settings`` cut into groups that run together.
 
-    Those with equal ``together(setting)`` may share a group; ``size(setting)`` bounds it. Order is kept.
+    Those with equal ``together(setting)`` that stand in the same studies may share a group: then the runs of one study
+    are whole groups, and its numbers are the same whether it is run by itself or with others. ``size(setting)``
+    bounds a group. Order is kept; a run of several studies is in one group, under the first.
     Raises ValueError if a setting stands twice in the list.
     """
-    keys = [key(s) for s in settings]
-    if len(set(keys)) < len(keys):
-        twice = next(s for s, k in zip(settings, keys, strict=True) if keys.count(k) > 1)
+    if len(set(settings)) < len(settings):
+        twice = next(s for i, s in enumerate(settings) if s in settings[:i])
         raise ValueError(f"a setting stands twice in the sweep: {twice}")
-    shelves: dict[Any, list[Any]] = {}
+    same: dict[str, list[Any]] = {}
     for setting in settings:
-        shelves.setdefault(together(setting), []).append(setting)
+        same.setdefault(key(setting), []).append(setting)
+    shelves: dict[Any, list[Any]] = {}
+    for setting, *others in same.values():
+        studies = frozenset(getattr(s, "study", "") for s in (setting, *others))
+        shelves.setdefault((together(setting), studies), []).append(setting)
     cut = []
     for shelf in shelves.values():
         bound = max(1, size(shelf[0]))
@@ -130,34 +146,92 @@ def groups(settings: Sequence[Any], together: Callable[[Any], Any], size: Callab
 
 
 class Parts:
-    """The finished settings of a sweep, one file each, in a folder of their own."""
+    """The finished settings of a sweep, one file each, in a folder of their own.
+
+    What a sweep is, is written into the folder as its ``plan``: ``data`` is a dict of what was read, by name, and
+    grows with the studies; every other entry must stay.
+    """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
 
-    def begin(self, plan: dict[str, Any], resume: bool) -> None:
-        """Write ``plan`` down, or, with ``resume``, make sure that it is the one that was begun.
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out of the folder; one that dies gives it free.
+
+        On leaving, a folder in which nothing was finished is removed: a start that failed leaves nothing behind.
+        Raises SweepError if another process is at work there.
+        """
+        lock = FileLock(self.folder.with_name(self.folder.name + ".lock"))
+        made = [p for p in self.folder.parents if not p.exists()]
+        lock_file = Path(lock.lock_file)
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except OSError as error:
+            if isinstance(error, Timeout):
+                raise SweepError(
+                    f"another process is running this sweep now, in {self.folder}: wait until it has ended, "
+                    "or choose another --out"
+                ) from None
+            raise SweepError(
+                f"cannot write into {self.folder.parent} ({error.strerror or error}): choose another folder with --out"
+            ) from error
+        try:
+            yield
+        finally:
+            if not self.kept():
+                self.remove()
+            lock_file.unlink(missing_ok=True)
+            lock.release()
+            for parent in made:  # from the innermost; one that holds something stays
+                with contextlib.suppress(OSError):
+                    parent.rmdir()
+
+    def check(self, plan: dict[str, Any], resume: bool) -> None:
+        """Make sure that a sweep may begin here, or, with ``resume``, that the one that was begun is this one.
 
         Raises SweepError if the folder holds a sweep and ``resume`` is False, or another sweep.
         """
+        if not self.kept():
+            return
+        file = self.folder / PLAN
+        if not file.exists():
+            raise SweepError(f"{self.folder} is not empty and holds no sweep; choose another --out")
+        if not resume:
+            raise SweepError(
+                f"{self.folder} holds an unfinished sweep with {len(self.finished())} settings done: "
+                "go on with --resume, choose another --out, or remove that folder"
+            )
+        begun = json.loads(file.read_text(encoding="utf-8"))
+        differing = sorted(name for name in {*begun, *plan} if name != "data" and begun.get(name) != plan.get(name))
+        read = begun.get("data", {})
+        differing += sorted(name for name, what in plan.get("data", {}).items() if read.get(name, what) != what)
+        if differing:
+            raise SweepError(
+                f"{self.folder} holds another sweep (different: {', '.join(differing)}); "
+                "choose another --out, or remove that folder"
+            )
+
+    def begin(self, plan: dict[str, Any], resume: bool) -> None:
+        """Write ``plan`` down after :meth:`check`."""
+        self.check(plan, resume)
         file = self.folder / PLAN
         if file.exists():
-            if not resume:
-                raise SweepError(
-                    f"{self.folder} holds an unfinished sweep with {len(self.finished())} settings done: "
-                    "go on with --resume, choose another --out, or remove that folder"
-                )
             begun = json.loads(file.read_text(encoding="utf-8"))
-            differing = sorted(name for name in {*begun, *plan} if begun.get(name) != plan.get(name))
-            if differing:
-                raise SweepError(
-                    f"{self.folder} holds another sweep (different: {', '.join(differing)}); "
-                    "choose another --out, or remove that folder"
-                )
-        elif self.folder.exists() and any(self.folder.iterdir()):
-            raise SweepError(f"{self.folder} is not empty and holds no sweep; choose another --out")
-        else:
-            store.save_json(plan, file)
+            plan = plan | {"data": begun.get("data", {}) | plan.get("data", {})}
+        store.save_json(plan, file)
+
+    def kept(self) -> bool:
+        """Whether there is anything in the folder besides the plan."""
+        return self.folder.exists() and any(p.name != PLAN for p in self.folder.rglob("*") if not p.is_dir())
+
+    def keep(self, wanted: Collection[str]) -> None:
+        """Remove the finished settings whose keys are not ``wanted``, and the folder if none is left."""
+        for name in self.finished() - set(wanted):
+            (self.folder / f"{name}.parquet").unlink()
+        if not self.kept():
+            self.remove()
 
     def _path(self, setting: Any) -> Path:
         return self.folder / f"{key(setting)}.parquet"
@@ -181,7 +255,8 @@ class Parts:
 
     def remove(self) -> None:
         """Remove the folder and what is in it."""
-        shutil.rmtree(self.folder)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
 
 def run(
@@ -191,13 +266,15 @@ def run(
     where: Where | None = None,
     *,
     workers: int = 1,
+    devices: Sequence[str] = (),
     scheduler: str | None = None,
     cost: Callable[[Any], float] = lambda setting: float(setting.steps),
     progress: bool = False,
 ) -> dict[Any, Outcome]:
     """Run what of the groups ``cut`` is not in ``parts`` yet; return the outcome of every setting, in order.
 
-    ``workers`` processes of this machine, or the Dask cluster at ``scheduler``. ``cost`` says how long a
+    ``workers`` processes of this machine, or the Dask cluster at ``scheduler``. The processes take ``devices`` in
+    turn (none: all that of ``where``). ``cost`` says how long a
     setting takes in relation to the others: long groups start first, and the time left is reckoned with it.
     Each worker uses one thread for arithmetic. Raises SweepError if the cluster cannot be reached, if
     workers keep dying, or if a setting fails; what was finished is saved by then.
@@ -213,7 +290,7 @@ def run(
     if scheduler is not None:
         finished = _on_cluster(execute, missing, where, scheduler)
     elif workers > 1 and len(missing) > 1:
-        finished = _in_processes(execute, missing, where, min(workers, len(missing)))
+        finished = _in_processes(execute, missing, where, min(workers, len(missing)), devices)
     else:
         finished = _here(execute, missing, where)
     with _Bar(missing, cost, progress) as bar, contextlib.closing(finished):
@@ -271,12 +348,25 @@ def duration(seconds: float) -> str:
 Finished = Generator[tuple[tuple[Any, ...], list[Outcome]], None, None]
 
 
+_own_device = ""
+"""In a worker process: the device that it was given."""
+
+
 def _execute(execute: Execute, group: tuple[Any, ...], where: Where) -> list[Outcome]:
     """One group, on one thread: the same numbers in whatever worker."""
+    if _own_device:
+        where = dataclasses.replace(where, device=_own_device)
+    with one_thread():
+        return execute(group, where)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Arithmetic on one thread, as every worker does it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return execute(group, where)
+        yield
     finally:
         torch.set_num_threads(threads)
 
@@ -294,8 +384,10 @@ def _here(execute: Execute, cut: Sequence[tuple[Any, ...]], where: Where) -> Fin
         yield group, outcomes
 
 
-def _end_with_parent() -> None:
-    """In a worker: end when the process that started it is gone (a killed one cannot tell its workers)."""
+def _start_worker(devices: multiprocessing.queues.Queue[str]) -> None:
+    """In a worker: take a device; end when the process that started it is gone (a killed one cannot tell)."""
+    global _own_device
+    _own_device = devices.get()
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -305,13 +397,20 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _in_processes(execute: Execute, cut: Sequence[tuple[Any, ...]], where: Where, workers: int) -> Finished:
+def _in_processes(
+    execute: Execute, cut: Sequence[tuple[Any, ...]], where: Where, workers: int, devices: Sequence[str]
+) -> Finished:
     waiting = list(cut)
     # Spawned, not forked: a fork of a process whose libraries run threads may hang.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     for _ in range(ATTEMPTS):
-        pool = concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+        given = context.Queue()
+        for _, device in zip(range(workers), itertools.cycle(devices or [""]), strict=False):
+            given.put(device)
+        pool = concurrent.futures.ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_start_worker, initargs=(given,)
+        )
         futures = {pool.submit(_execute, execute, group, where): group for group in waiting}
         try:
             for future in concurrent.futures.as_completed(futures):
@@ -342,6 +441,8 @@ def _on_cluster(execute: Execute, cut: Sequence[tuple[Any, ...]], where: Where, 
     except ImportError as error:
         raise SweepError("--scheduler needs Dask: pip install 'optbias[cluster]' (or distributed)") from error
     try:
+        # First by itself: a client with a bad address leaves a traceback when it is thrown away.
+        distributed.comm.resolve_address(scheduler)
         client = distributed.Client(scheduler, timeout=10, set_as_default=False)
     except (OSError, ValueError) as error:
         raise SweepError(f"no Dask scheduler answers at {scheduler}: {error}") from error

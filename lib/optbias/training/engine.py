@@ -108,6 +108,7 @@ class Engine:
             self.fingerprint()  # while all networks are there
             self.resume(plan.checkpoint)
         self.started = self.saved = time.perf_counter()
+        self.cpu_started = time.process_time()
         bar = tqdm(
             total=plan.steps, initial=self.t, desc=plan.label or None, unit="step", mininterval=0.5,
             disable=not plan.progress or self.world.rank > 0,
@@ -336,6 +337,7 @@ class Engine:
             "ended": how,
             "resumed_at": self.resumed_at,
             "seconds": round(self.seconds_before + seconds, 3),
+            "cpu_seconds": round(time.process_time() - self.cpu_started, 4),
             "steps_per_second": round(done / seconds, 3) if done and seconds > 0 else math.nan,
             "torch": torch.__version__,
             "python": platform.python_version(),

@@ -168,14 +168,23 @@ def find_device(device: str | torch.device) -> torch.device:
         if not torch.cuda.is_available():
             return torch.device("cpu")
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    kind = f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N'; got {str(device)!r}"
     try:
         where = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N'; got {device!r}") from error
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={device!r} asks for a GPU that torch does not see; use device='auto' or 'cpu'")
-    if where.type == "cuda" and where.index is None:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        raise ValueError(kind) from error
+    if where.type not in ("cpu", "cuda") or (where.type == "cpu" and where.index):
+        raise ValueError(kind)
+    if where.type == "cpu":
+        return torch.device("cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if where.index is None and count:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % count)
+    if where.index is None or where.index >= count:
+        there = f"; there are cuda:0 to cuda:{count - 1}" if count > 1 else "; there is cuda:0" if count else ""
+        raise ValueError(
+            f"device={str(device)!r} asks for a GPU that torch does not see{there}: 'auto' takes what is there"
+        )
     return where
 
 

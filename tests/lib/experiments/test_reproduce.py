@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,12 +76,17 @@ def test_help_names_every_argument_of_the_command(capsys):
         (["--workers", "0"], "--workers must be a whole number >= 1; got 0"),
         (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "not both"),
         (["--data", "/no/such/folder"], "--data must be a folder"),
-        (["--device", "abacus"], "device must be"),
+        *((["--device", device], "device must be") for device in ("abacus", "mps", "meta", "cpu:1", "xla")),
+        *((["--device", device], "a GPU that torch does not see") for device in ("cuda", "cuda:0", "cuda:99")),
+        (["--scheduler", "nonsense"], "no Dask scheduler answers at nonsense"),
+        (["--study", "nonsense"], "the preset cpu has no study 'nonsense'; it has order-rho, "),
     ],
 )
 def test_wrong_use_is_said_clearly(arguments, message, capsys, tmp_path):
-    assert main(["reproduce", "one-norm-hill", "--out", str(tmp_path), *arguments]) == 2
-    assert message in capsys.readouterr().err
+    assert main(["reproduce", "one-norm-hill", "--out", str(tmp_path / "new"), *arguments]) == 2
+    told = capsys.readouterr().err
+    assert message in told.splitlines()[-1]
+    assert "Traceback" not in told
     assert list(tmp_path.iterdir()) == []
 
 
@@ -103,6 +109,128 @@ def test_a_run_is_recorded_and_shown_again(tiny, tmp_path, capsys):
     assert "--resume shows it again" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == status
     assert told.endswith(capsys.readouterr().out)
+
+
+@pytest.fixture
+def apart(monkeypatch):
+    """The hill's smoke size as two studies that share three runs."""
+    rho = grid(TINY, rho=(0.9, 0.999), seed=(0, 1, 2))
+    beta = grid(dataclasses.replace(TINY, study="order-beta", rho=0.999), beta=(0.5, 0.9), seed=(0, 1, 2))
+    monkeypatch.setattr(one_norm_hill, "_smoke", lambda: [*rho, *beta])
+    monkeypatch.setattr(runs, "available", lambda name, folder=None: False)
+    monkeypatch.setattr(reproduce, "APART", ("smoke",))
+    trained = []
+
+    def execute(group, where):
+        trained.extend(sweep.key(s) for s in group)
+        return train(group, where)
+
+    train = one_norm_hill.execute
+    monkeypatch.setattr(one_norm_hill, "execute", execute)
+    return rho, beta, trained
+
+
+def without_times(results):
+    return {
+        s: (o.history, {name: value for name, value in o.summary.items() if "seconds" not in name})
+        for s, o in results.outcomes.items()
+    }
+
+
+def test_studies_are_recorded_one_by_one_and_a_shared_run_is_trained_once(apart, tmp_path, capsys):
+    rho, beta, trained = apart
+    command = ["reproduce", "one-norm-hill", "--preset", "smoke"]
+    main([*command, "--out", str(tmp_path / "all")])
+    told = capsys.readouterr().out
+    assert "9 runs, 108 steps in all" in told
+    assert sorted(trained) == sorted({sweep.key(s) for s in rho + beta})
+    assert sorted(str(p.relative_to(tmp_path / "all")) for p in (tmp_path / "all").rglob("*.*")) == [
+        "smoke/order-beta.json", "smoke/order-beta.parquet", "smoke/order-rho.json", "smoke/order-rho.parquet",
+    ]  # fmt: skip
+    whole = results.load("one-norm-hill", "smoke", tmp_path / "all")
+    assert set(whole.results.outcomes) == {*rho, *beta}
+    assert whole.provenance["runs"] == 9
+    assert set(whole.provenance["studies"]) == {"order-rho", "order-beta"}
+
+    # One after another, the second first: the same numbers, and the three shared runs are not trained again.
+    trained.clear()
+    one = [*command, "--out", str(tmp_path / "one")]
+    main([*one, "--study", "order-beta"])
+    assert len(trained) == 6
+    assert main([*one, "--study", "order-beta"]) == 2
+    assert "order-beta.json is there already: --resume shows it again" in capsys.readouterr().err
+    main([*one, "--study", "order-rho", "--resume"])
+    assert len(trained) == 9
+    assert sorted(p.name for p in (tmp_path / "one").iterdir()) == ["smoke"]
+    again = results.load("one-norm-hill", "smoke", tmp_path / "one")
+    expected = without_times(whole.results)
+    for setting, (history, summary) in without_times(again.results).items():
+        pd.testing.assert_frame_equal(history, expected[setting][0], check_exact=True)
+        assert summary == expected[setting][1]
+    only = results.load("one-norm-hill", "smoke", tmp_path / "one", study="order-rho")
+    assert list(only.results.outcomes) == rho
+    assert only.provenance["runs_from_before"] == 3
+    assert results.load("one-norm-hill", "smoke", tmp_path / "one", study="grid") is None
+
+
+def test_a_sweep_of_studies_goes_on_with_those_that_are_missing(apart, tmp_path, monkeypatch, capsys):
+    rho, beta, trained = apart
+    command = ["reproduce", "one-norm-hill", "--preset", "smoke", "--out", str(tmp_path)]
+    execute, calls = one_norm_hill.execute, []
+
+    def interrupted(group, where):
+        calls.append(group)
+        if group[0].study == "order-beta":
+            raise KeyboardInterrupt
+        return execute(group, where)
+
+    monkeypatch.setattr(one_norm_hill, "execute", interrupted)
+    assert main(command) == 130
+    assert (tmp_path / "smoke" / "order-rho.json").exists()
+    assert len(trained) == 6
+    monkeypatch.setattr(one_norm_hill, "execute", execute)
+    assert main(command) == 2
+    assert "order-rho.json is there already: --resume goes on with what is missing" in capsys.readouterr().err
+    main([*command, "--resume"])
+    assert len(trained) == 9
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["smoke"]
+
+
+def test_the_list_says_what_there_is_what_it_costs_and_what_it_needs(apart, capsys, tmp_path):
+    assert main(["reproduce", "one-norm-hill", "--list", "--preset", "smoke"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"order-rho +6 runs +72 steps +\d+ s +digits", told)
+    # Three of its six runs are counted above.
+    assert re.search(r"order-beta +3 runs +36 steps +\d+ s +digits", told)
+    assert main(["reproduce"]) == 2
+    assert "say which experiment: linf-constraint, one-norm-hill" in capsys.readouterr().err
+
+
+def test_two_commands_on_one_folder_do_not_work_twice(tiny, tmp_path, capsys, monkeypatch):
+    command = ["reproduce", "one-norm-hill", "--preset", "smoke", "--out", str(tmp_path), "--resume"]
+    statuses = []
+    execute = one_norm_hill.execute
+
+    def second(group, where):
+        statuses.append(main(command))
+        return execute(group, where)
+
+    monkeypatch.setattr(one_norm_hill, "execute", second)
+    main(command)
+    assert statuses == [2] * len(statuses)
+    told = capsys.readouterr()
+    assert "another process is running this sweep now" in told.err
+    assert "recorded in" in told.out
+
+
+@pytest.mark.parametrize("moment", ["estimate", "data"])
+def test_a_start_that_is_broken_off_leaves_nothing(moment, tiny, tmp_path, monkeypatch):
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, {"estimate": "cost_model", "data": "describe_data"}[moment], broken)
+    assert main(["reproduce", "one-norm-hill", "--preset", "smoke", "--out", str(tmp_path / "new")]) == 130
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_exit_status_says_whether_a_check_failed(tiny, tmp_path, monkeypatch):
@@ -134,8 +262,10 @@ def test_every_preset_has_a_plan_with_and_without_data(name, preset, monkeypatch
         monkeypatch.setattr(runs, "available", lambda name, folder=None, there=there: there)
         plan = experiment.plan(preset, None)
         assert bool(plan.skipped) is not there
-        keys = [sweep.key(s) for s in plan.settings]
-        assert len(set(keys)) == len(keys)
+        assert len(set(plan.settings)) == len(plan.settings)
+        for study in plan.studies:
+            keys = [sweep.key(s) for s in plan.of(study)]
+            assert len(set(keys)) == len(keys)
         names = {s.data for s in plan.settings}
         if there:
             assert not any(n.startswith("generated") for n in names)

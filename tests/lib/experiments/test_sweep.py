@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -72,6 +73,92 @@ def test_groups_share_what_they_must_and_are_even():
         groups([BASE, BASE], together=lambda s: 0, size=lambda s: 8)
 
 
+def test_a_run_of_two_studies_is_in_one_group_and_the_runs_of_a_study_are_whole_groups():
+    a = [dataclasses.replace(s, study="a") for s in grid(BASE, rho=(0.9, 0.99, 0.999), seed=(0, 1))]
+    b = [dataclasses.replace(s, study="b") for s in grid(BASE, rho=(0.99,), beta=(0.5, 0.9), seed=(0, 1))]
+    assert len({key(s) for s in a + b}) == 8
+    cut = groups(a + b, together=lambda s: s.width, size=lambda s: 8)
+    assert sorted(key(s) for g in cut for s in g) == sorted({key(s) for s in a + b})
+    for study in (a, b):
+        keys = {key(s) for s in study}
+        assert all(len(keys & {key(s) for s in g}) in (0, len(g)) for g in cut)
+    # The order of the studies does not change the groups.
+    other = groups(b + a, together=lambda s: s.width, size=lambda s: 8)
+    assert {frozenset(map(key, g)) for g in cut} == {frozenset(map(key, g)) for g in other}
+
+
+def test_a_name_is_made_of_what_changes_a_run():
+    assert key(dataclasses.replace(BASE, study="another")) == key(BASE)
+    assert key(dataclasses.replace(BASE, rho=0.99)) != key(BASE)
+
+    @dataclasses.dataclass(frozen=True)
+    class Older:
+        study: str
+        lr: float
+        seed: int = 0
+
+    @dataclasses.dataclass(frozen=True)
+    class Younger(Older):
+        dose: float = 0.0
+
+    assert key(Younger("a", 0.1, 2)) == key(Older("a", 0.1, 2)) != key(Younger("a", 0.1, 2, dose=1.0))
+
+
+def test_one_process_at_a_time_in_a_folder_and_a_failed_start_leaves_nothing(tmp_path):
+    parts = Parts(tmp_path / "new" / "cpu.parts")
+
+    def broken_off(*finished):
+        with parts.alone():
+            parts.begin({"n": 1}, resume=False)
+            for setting in finished:
+                parts.save(setting, Outcome(pd.DataFrame({"step": [0]})))
+            raise KeyboardInterrupt
+
+    with parts.alone():
+        parts.begin({"n": 1}, resume=False)
+        with (
+            pytest.raises(SweepError, match="another process is running this sweep now.*wait") as refused,
+            Parts(parts.folder).alone(),
+        ):
+            pass
+        assert "remove" not in str(refused.value)
+        assert parts.folder.exists()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        broken_off(BASE)
+    assert parts.finished() == {key(BASE)}
+    assert [p.name for p in parts.folder.parent.iterdir()] == ["cpu.parts"]
+
+
+@pytest.mark.parametrize("folder", ["/proc/none", "{file}"])
+def test_a_folder_that_cannot_be_written_is_refused_with_advice(folder, tmp_path):
+    (tmp_path / "file").write_text("keep")
+    parts = Parts(os.path.join(folder.format(file=tmp_path / "file"), "cpu.parts"))
+    with pytest.raises(SweepError, match="cannot write into .*: choose another folder with --out"), parts.alone():
+        pass
+    assert (tmp_path / "file").read_text() == "keep"
+
+
+def reports_its_device(group, where):
+    return [Outcome(pd.DataFrame({"step": [0]}), {"device": where.device, "pid": os.getpid()}) for _ in group]
+
+
+@pytest.mark.slow
+def test_each_worker_has_a_device_of_its_own(tmp_path):
+    settings = grid(BASE, seed=range(12))
+    devices = [f"cuda:{i}" for i in range(2)]
+    found = sweep.run(
+        reports_its_device, one_by_one(settings), Parts(tmp_path), Where("cuda:0"), workers=2, devices=devices
+    )
+    by_process = {(o.summary["pid"], o.summary["device"]) for o in found.values()}
+    assert len({pid for pid, _ in by_process}) == len(by_process)
+    assert {device for _, device in by_process} <= set(devices)
+    assert len(by_process) == 1 or {device for _, device in by_process} == set(devices)
+
+
 def test_a_sweep_that_failed_goes_on_where_it_was(tmp_path):
     settings = grid(BASE, seed=range(5))
     parts = Parts(tmp_path / "parts")
@@ -97,10 +184,17 @@ def test_a_sweep_that_failed_goes_on_where_it_was(tmp_path):
 def test_another_sweep_is_not_mixed_in(tmp_path):
     parts = Parts(tmp_path / "parts")
     parts.begin({"preset": "cpu", "n": 1}, resume=True)  # nothing there yet: resuming is beginning
+    parts.begin({"preset": "cpu", "n": 1}, resume=False)  # nothing was finished: so is beginning again
+    parts.save(BASE, Outcome(pd.DataFrame({"step": [0]})))
     with pytest.raises(SweepError, match="--resume"):
         parts.begin({"preset": "cpu", "n": 1}, resume=False)
     with pytest.raises(SweepError, match="another sweep .different: preset"):
         parts.begin({"preset": "smoke", "n": 1}, resume=True)
+    # Data are compared set by set: a study may add its own, and none may change.
+    parts.begin({"preset": "cpu", "n": 1, "data": {"digits, 60": {"checksum": "a"}}}, resume=True)
+    parts.begin({"preset": "cpu", "n": 1, "data": {"words, 32": {"checksum": "b"}}}, resume=True)
+    with pytest.raises(SweepError, match="another sweep .different: digits, 60"):
+        parts.begin({"preset": "cpu", "n": 1, "data": {"digits, 60": {"checksum": "c"}}}, resume=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("keep")
     with pytest.raises(SweepError, match="not empty and holds no sweep"):
@@ -129,12 +223,17 @@ def test_a_full_disk_ends_with_what_was_kept(tmp_path, monkeypatch):
     [
         ({"workers": 0}, ValueError, "workers must be an integer >= 1"),
         ({"workers": 2, "scheduler": "tcp://x:1"}, ValueError, "not both"),
-        ({"scheduler": "nonsense"}, SweepError, "no Dask scheduler answers at nonsense"),
+        *(
+            ({"scheduler": address}, SweepError, "no Dask scheduler answers at ")
+            for address in ("nonsense", "nonsense:1", "xyz://a:1", ":", "tcp://nohost.invalid:1")
+        ),
     ],
 )
-def test_bad_use(options, error, message, tmp_path):
+def test_bad_use(options, error, message, tmp_path, capfd):
     with pytest.raises(error, match=message):
         sweep.run(counting()[0], one_by_one([BASE]), Parts(tmp_path), **options)
+    gc.collect()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_without_dask_the_message_says_what_to_install(tmp_path, monkeypatch):
