@@ -35,7 +35,7 @@ def number(
             raise ValueError(f"{name} must be {allowed}, or a tensor of them; got an empty tensor")
         smallest, largest = value.min().item(), value.max().item()
         shown = f"a tensor with values in [{smallest:g}, {largest:g}]"
-    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
+    elif _computes(value):
         smallest = largest = float(value)
         shown = str(value)
     else:
@@ -45,6 +45,12 @@ def number(
     below = largest < high if open_high else largest <= high
     if not (above and below):
         raise ValueError(f"{name} must be {allowed}; got {shown}")
+
+
+def _computes(value: Any) -> bool:
+    """Whether ``value`` is a real number that torch can multiply by: a fraction of integers is not."""
+    exact = isinstance(value, numbers.Rational) and not isinstance(value, numbers.Integral)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and not exact
 
 
 def one_of(name: str, value: Any, allowed: Iterable[Any]) -> None:

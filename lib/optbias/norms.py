@@ -38,6 +38,13 @@ def _check(x: Tensor, norm: str) -> None:
         raise ValueError(f"the {norm} norm needs a matrix (two axes or more); got shape {tuple(x.shape)}")
 
 
+def _check_dim(x: Tensor, dim: Dim) -> None:
+    axes = () if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    places = [axis % x.ndim if -x.ndim <= axis < x.ndim else None for axis in axes]
+    if None in places or len(set(places)) < len(places):
+        raise ValueError(f"dim must name different axes of a tensor of shape {tuple(x.shape)}; got {dim!r}")
+
+
 def norm(x: Tensor, name: str, dim: Dim = None) -> Tensor:
     """The norm called ``name`` of ``x``.
 
@@ -47,6 +54,14 @@ def norm(x: Tensor, name: str, dim: Dim = None) -> Tensor:
     _check(x, name)
     if name in _MATRIX_ORDER:
         return torch.linalg.matrix_norm(x, ord=_MATRIX_ORDER[name])
+    _check_dim(x, dim)
+    if x.numel() == 0:
+        return x.abs().sum(dim=dim)  # torch knows no largest entry of nothing
+    if name == "l2":
+        # Dividing by the largest entry first keeps the squares from under- or overflowing.
+        largest = torch.linalg.vector_norm(x.detach(), ord=torch.inf, dim=dim, keepdim=True)
+        unit = torch.where((largest == 0) | torch.isinf(largest), 1.0, largest)
+        return (unit * torch.linalg.vector_norm(x / unit, dim=dim, keepdim=True)).sum(dim=dim)
     return torch.linalg.vector_norm(x, ord=_VECTOR_ORDER[name], dim=dim)
 
 
@@ -71,7 +86,9 @@ def perturbed_one_norm(g: Tensor, eps: float | Tensor, dim: Dim = None) -> Tenso
     """
     _checks.tensor("g", g)
     _checks.number("eps", eps, low=0.0)
-    return (g.square() + eps).sqrt().sum(dim=dim)
+    # Not the root of the sum of squares: those under- and overflow.
+    root = eps.sqrt() if isinstance(eps, Tensor) else torch.full((), eps**0.5, dtype=g.dtype, device=g.device)
+    return torch.hypot(g, root.to(g.dtype)).sum(dim=dim)
 
 
 def steepest_direction(g: Tensor, name: str, dim: Dim = None) -> Tensor:
@@ -83,7 +100,9 @@ def steepest_direction(g: Tensor, name: str, dim: Dim = None) -> Tensor:
     Shape of ``g``; ``dim`` as in :func:`norm`.
     """
     _check(g, name)
-    if name == "linf":
+    if name in _VECTOR_ORDER:
+        _check_dim(g, dim)
+    if name == "linf" or g.numel() == 0:
         return g.sign()
     if name == "l2":
         # Dividing by the largest entry first keeps the squares from under- or overflowing.
@@ -91,7 +110,13 @@ def steepest_direction(g: Tensor, name: str, dim: Dim = None) -> Tensor:
         return ratio(g, torch.linalg.vector_norm(g, dim=dim, keepdim=True))
     if name == "l1":
         return _largest_coordinate(g, dim)
-    u, s, vh = torch.linalg.svd(g, full_matrices=False)
+    if g.dtype in (torch.float16, torch.bfloat16):
+        return steepest_direction(g.float(), name).to(g.dtype)  # no decomposition in so few digits
+    g = ratio(g, g.abs().amax(dim=(-2, -1), keepdim=True))
+    try:
+        u, s, vh = torch.linalg.svd(g, full_matrices=False)
+    except torch.linalg.LinAlgError as error:
+        raise ValueError("a singular value decomposition needs finite numbers; got an infinity or a NaN") from error
     if name == "nuclear":
         keep = torch.zeros_like(s)
         keep[..., 0] = (s[..., 0] > 0).to(s.dtype)

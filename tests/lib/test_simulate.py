@@ -1,12 +1,13 @@
 """Trajectories: batches equal single runs, shapes broadcast, and one run's end is not the others'."""
 
 import operator
+from dataclasses import dataclass
 
 import pytest
 import torch
 
 from optbias.losses import landscapes
-from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, Momentum, NormalizedSteepestDescent, SignGD
+from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, Momentum, NormalizedSteepestDescent, Rule, SignGD
 from optbias.seeding import generator
 from optbias.simulate import _fusion, trajectories, trajectory
 
@@ -217,3 +218,33 @@ def test_only_a_stack_that_is_undone_is_left_out(entry):
     module = torch.fx.symbolic_trace(entry)
     _fusion.simplify(module)
     assert torch.equal(module(x, y), entry(x, y))
+
+
+def test_what_is_no_loss_and_no_gradient_is_refused_by_name():
+    def in_place(theta, t):
+        return theta.mul_(2)
+
+    for wrong, error, message in [
+        ({"loss": lambda theta: 1.0}, TypeError, "loss must return a tensor that was computed from theta; got 1.0"),
+        ({"loss": lambda theta: theta.detach().sum(-1)}, TypeError, "without a graph"),
+        ({"gradient": lambda theta, t: None}, TypeError, "a gradient must be a tensor; step 1 got None"),
+        ({"gradient": in_place}, ValueError, "must not change theta in place; that of step 1 did"),
+        ({"project": lambda theta: None}, TypeError, "project must return a tensor; got None"),
+    ]:
+        with pytest.raises(error, match=message):
+            trajectory(SignGD(0.1), wrong.pop("loss", quadratic), START, 3, **wrong)
+
+
+def test_a_rule_without_a_learning_rate_and_one_that_forgets_to_count():
+    @dataclass(frozen=True)
+    class Halve(Rule):
+        def equations(self, theta, grad, state):
+            return theta / 2, {"t": state["t"] + 1}
+
+    class Forgets(Halve):
+        def equations(self, theta, grad, state):
+            return theta, {}
+
+    assert torch.equal(trajectory(Halve(), quadratic, START, 3)[-1], START / 8)
+    with pytest.raises(ValueError, match="equations of Forgets must return t in the state"):
+        trajectory(Forgets(), quadratic, START, 3)

@@ -38,6 +38,8 @@ class Adam(Rule):
 
     moments: ClassVar[tuple[str, ...]] = ("m", "v")
 
+    elementwise = True
+
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
         base.check_betas(self.betas)
@@ -68,6 +70,8 @@ class AMSGrad(Adam):
 
     moments: ClassVar[tuple[str, ...]] = ("m", "v", "v_max")
 
+    elementwise = True
+
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         t = state["t"] + 1
         beta1, beta2 = self.betas
@@ -92,6 +96,8 @@ class AdamW(Adam):
     """
 
     weight_decay: Number = 0.01
+
+    elementwise = True
 
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         t = state["t"] + 1

@@ -28,6 +28,8 @@ class AdaGrad(Rule):
 
     moments: ClassVar[tuple[str, ...]] = ("s",)
 
+    elementwise = True
+
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
         base.check_nonnegative(eps=self.eps)
@@ -60,6 +62,8 @@ class RMSProp(Rule):
 
     moments: ClassVar[tuple[str, ...]] = ("v",)
 
+    elementwise = True
+
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
         base.check_decay(rho=self.rho)
@@ -75,8 +79,24 @@ class RMSProp(Rule):
         return theta - at_step(self.lr, t) * step, {"t": t, "v": v}
 
 
-def preconditioned(m: Tensor, v: Tensor, eps: Number, eps_inside: bool) -> Tensor:
-    """``m / (sqrt(v) + eps)``, or ``m / sqrt(v + eps)`` with ``eps_inside``; ``0 / 0`` is 0."""
+def preconditioned(m: Tensor, v: Tensor, eps: Number, eps_inside: bool = False) -> Tensor:
+    """``m / (sqrt(v) + eps)``, or ``m / sqrt(v + eps)`` with ``eps_inside``; ``0 / 0`` is 0.
+
+    Raises ValueError in float16 unless eps is large enough to stand in for squares that are too small for it.
+    """
+    smallest = 0.0
+    if v.dtype == torch.float16:
+        # The square of a gradient below 2.4e-4 is 0 in float16: only a larger eps keeps the quotient right.
+        smallest = SQUARE_OF_FLOAT16 if eps_inside else SQUARE_OF_FLOAT16**0.5
+        if float(eps.min() if isinstance(eps, Tensor) else eps) < smallest:
+            raise ValueError(
+                f"in float16 eps must be at least {smallest:.2g}, because squares below 6e-8 are 0 there; got {eps}. "
+                "Choose a larger eps, or keep the parameters in float32"
+            )
     denominator = torch.sqrt(v + eps) if eps_inside else torch.sqrt(v) + eps
-    never_zero = not isinstance(eps, Tensor) and eps > 0
+    never_zero = not isinstance(eps, Tensor) and eps > torch.finfo(v.dtype).smallest_normal
     return m / denominator if never_zero else ratio(m, denominator)
+
+
+SQUARE_OF_FLOAT16 = 2.0**-24
+"""The smallest number of float16 that is not 0."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -20,7 +20,7 @@ Rate = float | Tensor | Callable[[int], float | Tensor]
 """A learning rate: a :data:`Number`, or a function of the step ``t = 1, 2, ...`` that returns one."""
 
 State = dict[str, Any]
-"""What a rule remembers: ``"t"``, the steps done, and its moments, tensors shaped like theta."""
+"""What a rule remembers: ``"t"``, the steps done; its moments, which are tensors; and its numbers, which are not."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +34,79 @@ class Rule(ABC):
 
     Nothing is changed in place. A rule holds only its hyper-parameters; each may be a number or a
     tensor that broadcasts against ``theta``, so that one call advances a whole grid of settings.
-    A subclass names its :attr:`moments`, checks its numbers and writes its :meth:`equations`.
+
+    A rule of your own is a frozen dataclass that declares what it remembers and writes its equations, which
+    return the new ``theta`` and the new state:
+
+    >>> from dataclasses import dataclass
+    >>> import torch
+    >>> @dataclass(frozen=True)
+    ... class Signum(Rule):
+    ...     lr: float = 1e-3
+    ...     beta: float = 0.9
+    ...     moments = ("m",)
+    ...     elementwise = True
+    ...     def equations(self, theta, grad, state):
+    ...         m = self.beta * state["m"] + (1 - self.beta) * grad
+    ...         return theta - self.lr * m.sign(), {"t": state["t"] + 1, "m": m}
+    >>> rule, theta = Signum(lr=0.1), torch.tensor([1.0, -2.0])
+    >>> rule.update(theta, theta, rule.init(theta))[0]
+    tensor([ 0.9000, -1.9000])
+
+    That is enough for :func:`optbias.simulate.trajectory`, :func:`optbias.torch_optimizer.as_torch` and
+    :func:`optbias.training.train`. What a subclass may declare:
+
+    * :attr:`moments`, the names of the tensors in its state; :meth:`first` where one of them does not begin as
+      zeros shaped like ``theta``;
+    * :attr:`numbers`, the state that is no tensor, with its values before the first step;
+    * :attr:`elementwise`, if each coordinate is updated on its own: then a big tensor is cut into blocks, which is
+      faster. A class that writes its own ``equations`` and says nothing is taken not to be;
+    * :attr:`layerwise`, if ``theta`` must be one parameter (a matrix) of a network and not all of them in a row;
+    * ``__post_init__``, to check its numbers (the functions ``check_...`` of this module).
     """
 
     moments: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors in the state."""
 
+    numbers: ClassVar[Mapping[str, float]] = {}
+    """Names of what the state holds besides ``t`` and tensors, with their values before the first step."""
+
+    torch_names: ClassVar[Mapping[str, str]] = {}
+    """Hyper-parameters that have another name in the groups of a ``torch.optim`` optimizer, where schedulers look."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # New equations may mix coordinates even where those of the parent class do not.
+        if "equations" in vars(cls) and "elementwise" not in vars(cls):
+            cls.elementwise = False  # type: ignore[assignment,method-assign]
+
     @property
     def elementwise(self) -> bool:
         """Whether each coordinate is updated on its own (so that a tensor may be cut into blocks)."""
-        return True
+        return False
+
+    @property
+    def layerwise(self) -> bool:
+        """Whether a network's parameters must be given one at a time, each with its own shape."""
+        return False
+
+    def first(self, theta: Tensor) -> dict[str, Tensor]:
+        """The moments before the first step: zeros shaped like ``theta``. Override it for others."""
+        return {name: torch.zeros_like(theta) for name in self.moments}
 
     def init(self, theta: Tensor) -> State:
-        """The state before the first step: ``t = 0`` and every moment 0, shaped like ``theta``."""
+        """The state before the first step: ``t = 0``, the moments of :meth:`first` and the :attr:`numbers`."""
         _checks.tensor("theta", theta)
-        return {"t": 0} | {name: torch.zeros_like(theta) for name in self.moments}
+        return {"t": 0} | dict(self.numbers) | self.first(theta)
 
     def update(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         """One step from ``theta`` with the gradient ``grad`` taken there.
 
         Shapes: ``grad`` like ``theta``; the results have the shape of ``theta`` broadcast with the
         hyper-parameters. Raises TypeError or ValueError for a wrong type, a wrong shape, a NaN in
-        the gradient, or a state that belongs to another rule or to other parameters.
+        the gradient, or a state that belongs to another rule or to other parameters. An infinite gradient
+        is a number: it makes NaN in the coordinates that it reaches, as in torch. Works under
+        ``torch.func.vmap``, and on meta tensors.
         """
         _checks.tensor("theta", theta)
         _checks.tensor("grad", grad)
@@ -65,25 +116,33 @@ class Rule(ABC):
             raise TypeError(f"grad must have the dtype of theta, {theta.dtype}; got {grad.dtype}")
         self._check_state(theta, state)
         check_no_nan(grad)
-        return self.equations(theta, grad, state)
+        new, after = self.equations(theta, grad, state)
+        self.check_names(after)
+        return new, after
 
     @abstractmethod
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         """The equations of one step, without the checks of :meth:`update`."""
 
     def _check_state(self, theta: Tensor, state: State) -> None:
-        expected = {"t", *self.moments}
-        if not isinstance(state, dict) or set(state) != expected:
-            given = sorted(state) if isinstance(state, dict) else type(state).__name__
-            raise ValueError(f"state must be what {type(self).__name__} made, with {sorted(expected)}; got {given}")
+        self.check_names(state)
+        firsts = {} if type(self).first is Rule.first else self.first(torch.empty_like(theta, device="meta"))
         for name in self.moments:
-            shape = state[name].shape
+            shape, full_shape = state[name].shape, firsts.get(name, theta).shape
             # A moment may still lack the axes that a grid of learning rates has given to theta.
-            sizes = zip(reversed(shape), reversed(theta.shape), strict=False)
-            if len(shape) > theta.ndim or any(size not in (1, full) for size, full in sizes):
-                raise ValueError(
-                    f"state[{name!r}] must have the shape of theta, {tuple(theta.shape)}; got {tuple(shape)}"
+            sizes = zip(reversed(shape), reversed(full_shape), strict=False)
+            if len(shape) > len(full_shape) or any(size not in (1, full) for size, full in sizes):
+                given = (
+                    f"the shape of theta, {tuple(theta.shape)}" if name not in firsts else f"shape {tuple(full_shape)}"
                 )
+                raise ValueError(f"state[{name!r}] must have {given}; got {tuple(shape)}")
+
+    def check_names(self, state: Any) -> None:
+        """Raise ValueError unless ``state`` is a dict with ``t``, the moments and the numbers of this rule."""
+        expected = {"t", *self.moments, *self.numbers}
+        if not isinstance(state, dict) or set(state) != expected:
+            given = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"state must be what {type(self).__name__} made, with {sorted(expected)}; got {given}")
 
     def replace(self, **changes: Any) -> Self:
         """The same rule with other hyper-parameters (checked again)."""
@@ -104,8 +163,14 @@ class Rule(ABC):
 
 
 def at_step(lr: Rate, t: int) -> Number:
-    """The learning rate of step ``t`` (1, 2, ...)."""
-    return lr(t) if callable(lr) else lr
+    """The learning rate of step ``t`` (1, 2, ...). Raises for a schedule that gives anything but numbers >= 0."""
+    if not callable(lr):
+        return lr
+    value = lr(t)
+    # Not while a compiler looks, and not where reading a number would make the host wait for a device.
+    if not torch.compiler.is_compiling() and not (isinstance(value, Tensor) and value.device.type != "cpu"):
+        _checks.number(f"lr({t})", value, low=0.0)
+    return value
 
 
 def l2(grad: Tensor, theta: Tensor, weight_decay: Number) -> Tensor:
@@ -123,9 +188,15 @@ def _is_zero(value: Number) -> bool:
 
 
 def check_no_nan(grad: Tensor) -> None:
-    """Raise ValueError if ``grad`` holds a NaN."""
-    # One pass suffices in the common case: a NaN always shows in the sum.
-    if torch.isnan(grad.sum()) and torch.isnan(grad).any():
+    """Raise ValueError if ``grad`` holds a NaN. Tensors without numbers (meta, fake, inside ``vmap``) pass."""
+    if torch.compiler.is_compiling():
+        return
+    try:
+        # One pass suffices in the common case: a NaN always shows in the sum.
+        suspicious = bool(torch.isnan(grad.sum()))
+    except (RuntimeError, NotImplementedError):
+        return
+    if suspicious and torch.isnan(grad).any():
         raise ValueError(
             f"grad must hold numbers; got {int(torch.isnan(grad).sum())} NaN among {grad.numel()} entries. "
             "Look for an overflow in the loss, or lower the learning rate"

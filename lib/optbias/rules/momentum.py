@@ -26,6 +26,8 @@ class GradientDescent(Rule):
     weight_decay: Number = 0.0
     decoupled: bool = False
 
+    elementwise = True
+
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
         base.check_nonnegative(weight_decay=self.weight_decay)
@@ -61,6 +63,9 @@ class Momentum(Rule):
     decoupled: bool = False
 
     moments: ClassVar[tuple[str, ...]] = ("m",)
+    torch_names: ClassVar[dict[str, str]] = {"beta": "momentum"}
+
+    elementwise = True
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)

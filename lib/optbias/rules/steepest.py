@@ -44,6 +44,11 @@ class NormalizedSteepestDescent(Rule):
         """Only the sign of sign descent is taken coordinate by coordinate."""
         return self.norm == "linf"
 
+    @property
+    def layerwise(self) -> bool:
+        """Matrix norms need a matrix."""
+        return self.norm in ("spectral", "nuclear")
+
     def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
         t = state["t"] + 1
         lr = at_step(self.lr, t)
@@ -61,6 +66,8 @@ class SignGD(Rule):
 
     lr: Rate = 1e-3
     weight_decay: Number = 0.0
+
+    elementwise = True
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
@@ -89,6 +96,8 @@ class Lion(Rule):
     weight_decay: Number = 0.0
 
     moments: ClassVar[tuple[str, ...]] = ("m",)
+
+    elementwise = True
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)
@@ -132,10 +141,7 @@ class Muon(Rule):
 
     moments: ClassVar[tuple[str, ...]] = ("m",)
 
-    @property
-    def elementwise(self) -> bool:
-        """No: the singular value decomposition mixes all entries."""
-        return False
+    layerwise = True
 
     def __post_init__(self) -> None:
         base.check_rate(self.lr)

@@ -51,10 +51,17 @@ def gradient_of(loss: Loss) -> Callable[[Tensor], Tensor]:
     def gradient(theta: Tensor) -> Tensor:
         with torch.enable_grad():
             theta = theta.detach().requires_grad_(True)
-            (grad,) = torch.autograd.grad(loss(theta).sum(), theta)
+            value = loss(theta)
+            if not isinstance(value, Tensor) or not value.requires_grad:
+                raise TypeError(f"loss must return a tensor that was computed from theta; got {_shown(value)}")
+            (grad,) = torch.autograd.grad(value.sum(), theta)
         return grad
 
     return gradient
+
+
+def _shown(value: Any) -> str:
+    return f"a tensor of shape {tuple(value.shape)} without a graph" if isinstance(value, Tensor) else repr(value)
 
 
 def trajectory(
@@ -135,7 +142,8 @@ def broadcast_shape(rule: Rule, theta0: Tensor) -> torch.Size:
 
 def _tensors(rule: Rule) -> list[tuple[str, Tensor]]:
     """Name and value of each hyper-parameter that is a tensor, a scheduled learning rate at its first step."""
-    return rule.replace(lr=at_step(rule.hyperparameters()["lr"], 1)).tensors()
+    lr = rule.hyperparameters().get("lr")
+    return (rule.replace(lr=at_step(lr, 1)) if callable(lr) else rule).tensors()
 
 
 def _constant_in_time(gradient: Callable[[Tensor], Tensor]) -> Gradient:
@@ -182,9 +190,15 @@ def _advance(
         ]
         parts = [part for part, _ in updates]
         states = [state for _, state in updates]
+        if "t" not in states[0]:
+            raise ValueError(
+                f"the equations of {type(rule).__name__} must return t in the state; got {sorted(states[0])}"
+            )
         theta = _together(parts)
         if project is not None:
             theta = project(theta)
+            if not isinstance(theta, Tensor):
+                raise TypeError(f"project must return a tensor; got {theta!r}")
             parts = _apart(theta, len(parts))
         if theta.shape != shape:
             raise ValueError(f"a step must keep the shape {tuple(shape)}; step {int(t + 1)} made {tuple(theta.shape)}")
@@ -200,7 +214,13 @@ def _advance(
 
 def _gradient_at(theta: Tensor, t: Any, gradient: Gradient) -> Tensor:
     """The gradient of step ``t``; one that is the same for all runs or all coordinates may be given once."""
+    looks = not torch.compiler.is_compiling()
+    before = theta._version if looks else 0
     grad = gradient(theta, t)
+    if looks and not isinstance(grad, Tensor):
+        raise TypeError(f"a gradient must be a tensor; step {int(t)} got {grad!r}")
+    if looks and theta._version != before:
+        raise ValueError(f"a gradient must not change theta in place; that of step {int(t)} did")
     if grad.shape == theta.shape:
         return grad
     sizes = zip(reversed(grad.shape), reversed(theta.shape), strict=False)

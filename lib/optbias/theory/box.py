@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from optbias import _checks
+from optbias.norms import ratio
 from optbias.rules import AdamW, Rule
 from optbias.rules.base import check_betas
 
@@ -38,8 +39,8 @@ def squared_update_bound(v: Tensor, betas: tuple[float, float]) -> Tensor:
     beta1, beta2 = betas
     if beta1 > beta2:
         raise ValueError(f"the bound needs beta1 <= beta2; got betas = {betas}")
-    if not bool((v > 0).all()):
-        raise ValueError("every entry of v must be positive; got one that is not")
+    if v.ndim == 0 or not bool((v > 0).all()):
+        raise ValueError(f"v must hold positive numbers along its first axis; got {v}")
     logs = v.log()
     bound = torch.empty_like(v)
     past = torch.zeros_like(v[0])  # sum_{j>=1} beta1^(j-1) logs[t-j]
@@ -86,10 +87,9 @@ def eps_penalty(theta: Tensor, weight_decay: float, eps: float, eps_inside: bool
     if eps_inside:
         each = -(1 - u.square()).clamp(min=0).sqrt() * eps**0.5 / weight_decay
     else:
-        each = eps * (-u - torch.log1p(-u)) / weight_decay
-    outside = u > 1 if eps_inside else u >= 1
-    each = torch.where(outside & (eps > 0), torch.full_like(each, torch.inf), each)
-    return each.sum(dim=-1)
+        # At the walls the barrier is infinite, but with eps = 0 there is none.
+        each = torch.where((u < 1) | (eps > 0), eps * (-u - torch.log1p(-u)) / weight_decay, 0.0)
+    return torch.where(u > 1, torch.inf, each).sum(dim=-1)
 
 
 def eps_penalty_slope(theta: Tensor, weight_decay: float, eps: float, eps_inside: bool = False) -> Tensor:
@@ -100,7 +100,9 @@ def eps_penalty_slope(theta: Tensor, weight_decay: float, eps: float, eps_inside
     """
     _check_penalty(theta, weight_decay, eps, eps_inside)
     u = weight_decay * theta
-    return eps**0.5 * u / (1 - u.square()).sqrt() if eps_inside else eps * u / (1 - u.abs())
+    if eps_inside:
+        return ratio(eps**0.5 * u, (1 - u.square()).sqrt())
+    return ratio(eps * u, 1 - u.abs())
 
 
 def _check_penalty(theta: Tensor, weight_decay: float, eps: float, eps_inside: bool) -> None:
@@ -253,14 +255,16 @@ class EscapeLoss(PrescribedLoss):
         steps: int = 3000,
         bias_correction: bool = True,
     ) -> None:
-        ratio = float(escape_ratio(r, betas))
-        if ratio <= 1:
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"steps must be a positive integer; got {steps!r}")
+        limit = float(escape_ratio(r, betas))
+        if limit <= 1:
             raise ValueError(
-                f"R({r:g}) = {ratio:.4g} with betas = {betas}: AdamW stays in its box. Choose beta1 > beta2"
+                f"R({r:g}) = {limit:.4g} with betas = {betas}: AdamW stays in its box. Choose beta1 > beta2"
             )
         _checks.number("weight_decay", weight_decay, low=0.0, open_low=True)
         self.rule = AdamW(lr, betas, 0.0, weight_decay, bias_correction=bias_correction)
-        self.minimiser = torch.tensor([-ratio / weight_decay], dtype=torch.float64)
+        self.minimiser = torch.tensor([-limit / weight_decay], dtype=torch.float64)
         slopes = r ** torch.arange(1, steps + 1, dtype=torch.float64)
         self.orbit = prescribed_path(self.rule, slopes, start=1.0)
         nodes = torch.cat([self.orbit[:-1, 0], self.minimiser])

@@ -22,17 +22,29 @@ def min_norm_solution(a: Tensor, b: Tensor, start: Tensor | None = None) -> Tens
     """The solution of ``a @ w = b`` that is nearest to ``start`` (default 0) in the two-norm.
 
     It is where gradient descent on :class:`LeastSquares`, started at ``start``, ends. Shapes: ``a (n, d)``,
-    ``b (n,)``, ``start (d,)``; returns ``(d,)``. Raises ValueError if no exact solution exists.
+    ``b (n,)``, ``start (d,)``; returns ``(d,)``. Raises ValueError if no solution is exact to the rounding of
+    the dtype, equation by equation (whatever the scale of each), or if a number is not finite.
     """
     _system(a, b)
     origin = a.new_zeros(a.shape[1]) if start is None else start
     _checks.tensor("start", origin)
     if origin.shape != a.shape[1:]:
         raise ValueError(f"start must have the shape {tuple(a.shape[1:])}; got {tuple(origin.shape)}")
-    solution = origin + torch.linalg.pinv(a) @ (b - a @ origin)
-    residual = (a @ solution - b).abs().max()
-    if residual > 1e-8 * (1 + b.abs().max()):
-        raise ValueError(f"a @ w = b has no exact solution: the best one misses by {residual:.3g}")
+    if not bool(torch.isfinite(a).all() & torch.isfinite(b).all()):
+        raise ValueError("a and b must hold finite numbers; got an infinity or a NaN")
+    # The same equations with rows of size 1, so that neither the decomposition nor the check depends on their scale.
+    size = a.abs().amax(dim=1)
+    size = torch.where(size == 0, 1.0, size)
+    rows, missing = a / size[:, None], b / size - (a / size[:, None]) @ origin
+    solution = origin + torch.linalg.pinv(rows) @ missing
+    residual = (rows @ solution - b / size).abs()
+    rounding = 10 * max(a.shape) * torch.finfo(a.dtype).eps * (rows.abs() @ solution.abs() + (b / size).abs())
+    if not bool((residual <= rounding).all()):
+        worst = int((residual / rounding).nan_to_num(torch.inf).argmax())
+        raise ValueError(
+            f"a @ w = b has no exact solution: the best one misses equation {worst} by "
+            f"{float(residual[worst] * size[worst]):.3g}"
+        )
     return solution
 
 
@@ -42,18 +54,35 @@ def max_margin(x: Tensor, y: Tensor, norm: str = "l2") -> tuple[Tensor, float]:
     The margin is ``min_i y_i <x_i, w>``. ``l2`` is a quadratic programme (the hard-margin support vector
     machine without bias), solved as a non-negative least-squares problem (Lawson & Hanson, 1974); ``linf``
     and ``l1`` are linear programmes. Shapes: ``x (n, d)``, ``y (n,)`` of +1 and -1; returns ``(d,)`` and
-    a float. Raises ValueError if the data cannot be separated by a plane through 0.
+    a float. Raises ValueError if the data cannot be separated by a plane through 0 (or, in ``l2``, not by a margin that
+    float64 can tell from 0).
     """
     _system(x, y)
     _checks.one_of("norm", norm, ("l2", "linf", "l1"))
     if not bool(((y == 1) | (y == -1)).all()):
         raise ValueError(f"y must hold +1 and -1 only; got {sorted(set(y.tolist()))[:5]}")
-    signed = (y[:, None] * x).numpy()
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError("x must hold finite numbers; got an infinity or a NaN")
+    signed = (y[:, None] * x).detach().double().numpy()
+    # All margins scale with the data: solve for data of size 1.
+    size = float(np.abs(signed).max())
+    if size > 0:
+        signed = signed / size
     w = _largest_l2_margin(signed) if norm == "l2" else _largest_polyhedral_margin(signed, norm)
     value = float((signed @ w).min())
-    if not value > 1e-9:
+    if not _positive(signed, w):
+        if norm == "l2" and _positive(signed, _largest_polyhedral_margin(signed, "linf")):
+            raise ValueError(
+                "the l2 margin is too small beside the data to be computed in float64: rescale the features"
+            )
         raise ValueError("the data cannot be separated by a plane through 0: the largest margin is not positive")
-    return torch.from_numpy(w).to(x.dtype), value
+    return torch.from_numpy(w).to(x.dtype), value * size
+
+
+def _positive(signed: np.ndarray, w: np.ndarray) -> bool:
+    """Whether all margins are positive, by more than the rounding of their own products."""
+    rounding = 8 * signed.shape[1] * np.finfo(float).eps * np.abs(w).max(initial=0.0)
+    return bool((signed @ w).min() > rounding)
 
 
 def _largest_l2_margin(signed: np.ndarray) -> np.ndarray:
@@ -67,28 +96,42 @@ def _largest_l2_margin(signed: np.ndarray) -> np.ndarray:
     w = residual[:d]
     length = np.linalg.norm(w)
     # Not separable: 0 lies in the hull of the signed points, and the residual is 0.
-    return w / length if length > 1e-12 else np.zeros(d)
+    return w / length if length > 1e-14 else np.zeros(d)
 
 
 def _largest_polyhedral_margin(signed: np.ndarray, norm: str) -> np.ndarray:
-    """Maximise the margin over the ball of ``linf`` or ``l1``."""
+    """The shortest ``w`` in ``linf`` or ``l1`` with ``signed @ w >= 1``, made a unit vector; 0 if there is none."""
     n, d = signed.shape
+    # In units of its column each feature has size 1: the solver would drop a tiny one.
+    column = np.abs(signed).max(axis=0)
+    column = np.where(column == 0, 1.0, column)
+    rows = signed / column
     if norm == "linf":
-        cost = np.concatenate([np.zeros(d), [-1.0]])
-        rows = np.hstack([-signed, np.ones((n, 1))])
-        solved = linprog(cost, A_ub=rows, b_ub=np.zeros(n), bounds=[(-1, 1)] * d + [(None, None)])
-        return solved.x[:d]
-    # l1: w = p - q with p, q >= 0 and sum(p + q) <= 1.
-    cost = np.concatenate([np.zeros(2 * d), [-1.0]])
-    rows = np.vstack([np.hstack([-signed, signed, np.ones((n, 1))]), np.r_[np.ones(2 * d), 0.0]])
-    limits = np.r_[np.zeros(n), 1.0]
-    solved = linprog(cost, A_ub=rows, b_ub=limits, bounds=[(0, None)] * (2 * d) + [(None, None)])
-    return solved.x[:d] - solved.x[d : 2 * d]
+        # u_j = column_j w_j and the length s in units of the smallest column: |u_j| <= reach_j s.
+        reach = column / column.min()
+        cost = np.r_[np.zeros(d), 1.0]
+        walls = np.vstack([np.hstack([sign * np.eye(d), -reach[:, None]]) for sign in (1, -1)])
+        above = np.vstack([np.hstack([-rows, np.zeros((n, 1))]), walls])
+        solved = linprog(cost, A_ub=above, b_ub=np.r_[-np.ones(n), np.zeros(2 * d)], bounds=[(None, None)] * (d + 1))
+        w = None if solved.x is None else solved.x[:d] / column
+    else:
+        # w = p - q with p, q >= 0; the cost is their sum.
+        price = column.min() / column
+        solved = linprog(
+            np.r_[price, price], A_ub=np.hstack([-rows, rows]), b_ub=-np.ones(n), bounds=[(0, None)] * 2 * d
+        )
+        w = None if solved.x is None else (solved.x[:d] - solved.x[d:]) / column
+    if w is None:
+        return np.zeros(d)
+    return w / (np.abs(w).max() if norm == "linf" else np.abs(w).sum())
 
 
 def margin(w: Tensor, x: Tensor, y: Tensor, norm: str = "l2") -> Tensor:
     """``min_i y_i <x_i, w> / |w|`` for each ``w`` of shape ``(..., d)``; returns ``(...)``. 0 where ``w`` is 0."""
     _system(x, y)
+    _checks.tensor("w", w)
+    if w.dtype != x.dtype or y.dtype != x.dtype:
+        raise TypeError(f"w, x and y must have one dtype; got {w.dtype}, {x.dtype} and {y.dtype}")
     smallest = (w @ (y[:, None] * x).T).amin(-1)
     return norms.ratio(smallest, norms.norm(w, norm, dim=-1))
 
@@ -128,10 +171,14 @@ class LogisticLoss:
     y: Tensor
 
     def __post_init__(self) -> None:
+        _checks.tensor("x", self.x)
+        _checks.tensor("y", self.y)
         if self.x.ndim < 2 or self.y.shape != self.x.shape[:-1] or self.y.numel() == 0:
             raise ValueError(
                 f"need shapes (..., n, d) and (..., n) with n > 0; got {tuple(self.x.shape)} and {tuple(self.y.shape)}"
             )
+        if not bool((self.y.abs() == 1).all()):
+            raise ValueError("y must hold +1 and -1 only; for labels 0 and 1 use 2 y - 1")
 
     def __call__(self, w: Tensor) -> Tensor:
         """The loss, shape ``(...)``."""

@@ -49,12 +49,28 @@ def mean_lag(beta: Number, n: int | None = None) -> Number:
     of the ``n + 1`` gradients seen by then.
     """
     _checks.number("beta", beta, low=0.0, high=1.0, open_high=True)
-    late = beta / (1 - beta)
-    if n is None:
-        return late
-    if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
         raise ValueError(f"n must be None or an integer >= 0; got {n!r}")
-    return late - (n + 1) * beta ** (n + 1) / (1 - beta ** (n + 1))
+    b = torch.as_tensor(beta, dtype=torch.float64)
+    lag = b / (1 - b) if n is None else _finite_lag(b, n + 1)
+    return lag.to(beta.dtype) if isinstance(beta, Tensor) else float(lag)
+
+
+def _finite_lag(beta: Tensor, count: int) -> Tensor:
+    """The lag of the average of ``count`` gradients. For ``beta`` near 1 the two terms of the formula cancel."""
+    x = -beta.log()  # beta^k = exp(-k x)
+    formula = beta / (1 - beta) - count / torch.expm1(count * x)
+    # With h(x) = 1 / (e^x - 1) - 1 / x the poles at 0 are gone.
+    return torch.where(x > 1, formula, _without_pole(x) - count * _without_pole(count * x))
+
+
+def _without_pole(x: Tensor) -> Tensor:
+    """``1 / (e^x - 1) - 1 / x`` for ``x > 0``; near 0 by its series of Bernoulli numbers."""
+    square = x * x
+    series = torch.zeros_like(x)
+    for coefficient in (1 / 74724249600, -691 / 1307674368000, 1 / 47900160, -1 / 1209600, 1 / 30240, -1 / 720, 1 / 12):
+        series = series * square + coefficient
+    return torch.where(x < 0.5, -0.5 + x * series, 1 / torch.expm1(x) - 1 / x)
 
 
 def bias_coefficient(
@@ -88,12 +104,18 @@ def sign_threshold(betas: tuple[Number, Number]) -> Number:
 
 def _scaling(g: Tensor, eps: Number, eps_inside: bool) -> tuple[Tensor, Tensor]:
     """``D`` and ``s`` of the module's formula."""
-    if eps_inside:
-        square = g.square()
-        total = square + eps
-        return total.rsqrt(), square / total
     size = g.abs()
-    return 1 / (size + eps), size / (size + eps)
+    if eps_inside:
+        # Not the root of a sum of squares: those under- and overflow.
+        root = torch.as_tensor(eps, dtype=torch.float64).sqrt().to(g)
+        denominator = torch.hypot(size, root)
+    else:
+        denominator = size + eps
+    # Where gradient and eps are 0 nothing moves, as in the rules: D = s = 0.
+    still = denominator == 0
+    d = torch.where(still, 0.0, 1 / denominator)
+    share = torch.where(still, 0.0, size / denominator)
+    return d, share.square() if eps_inside else share
 
 
 def _hessian_vector(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
@@ -106,8 +128,8 @@ def _hessian_vector(loss: Loss) -> Callable[[Tensor, Tensor], Tensor]:
         with torch.enable_grad():
             theta = theta.detach().requires_grad_(True)
             (g,) = torch.autograd.grad(loss(theta).sum(), theta, create_graph=True)  # type: ignore[operator]
-            (hu,) = torch.autograd.grad(g, theta, u)
-        return hu
+            # The gradient of a linear loss is a constant.
+            return torch.autograd.grad(g, theta, u, materialize_grads=True)[0] if g.requires_grad else 0 * u
 
     return product
 
@@ -186,6 +208,7 @@ def flow(
     for name, value, low in (("steps", steps, 0), ("substeps", substeps, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ValueError(f"{name} must be an integer >= {low}; got {value!r}")
+    _checks.tensor("theta0", theta0)
     field = modified_field(rule, loss, order=order, exact=exact)
     dt = rule.lr / substeps  # type: ignore[attr-defined]
     theta = theta0.detach().expand(broadcast_shape(rule, theta0))
@@ -238,11 +261,11 @@ def order_of_accuracy(
     The rule's own learning rate is replaced. For the heavy ball the flow's time runs as ``lr`` per step too.
     ``flow_of`` compares with the flows of another rule instead: a control that must fail. Hyper-parameters
     that are tensors of shape ``(..., 1)`` make a batch, as does ``theta0`` of shape ``(..., d)``. Raises ValueError
-    unless ``time`` is positive and ``steps`` holds at least two increasing integers.
+    unless ``time`` is positive and ``steps`` holds at least two increasing positive integers.
     """
     _checks.number("time", time, low=0.0, open_low=True)
-    if len(steps) < 2 or any(b <= a for a, b in itertools.pairwise(steps)):
-        raise ValueError(f"steps must hold at least two increasing integers; got {steps!r}")
+    if len(steps) < 2 or min(steps) < 1 or any(b <= a for a, b in itertools.pairwise(steps)):
+        raise ValueError(f"steps must hold at least two increasing positive integers; got {steps!r}")
     rates: list[float] = []
     first: list[np.ndarray] = []
     second: list[np.ndarray] = []

@@ -48,8 +48,10 @@ class OnlineGame:
             )
         if not torch.isfinite(self.slopes).all():
             raise ValueError("slopes must be finite; got an infinity or a NaN among them")
-        _checks.number("low", self.low)
-        _checks.number("high", self.high)
+        for name, end in (("low", self.low), ("high", self.high)):
+            if isinstance(end, Tensor):
+                raise TypeError(f"{name} must be a number: all games of a batch share one interval; got a tensor")
+            _checks.number(name, end)
         if not self.low < self.high:
             raise ValueError(f"low must be below high; got the interval [{self.low:g}, {self.high:g}]")
 
@@ -183,6 +185,10 @@ def regret(points: Tensor, game: OnlineGame) -> Tensor:
     if points.ndim == 0 or len(points) < 2:
         raise ValueError(f"points must have two rows or more, as play returns; got shape {tuple(points.shape)}")
     g = game.gradients(len(points) - 1)
+    if points.ndim < g.ndim:
+        raise ValueError(
+            f"points must have the axes of the game's batch, {tuple(g.shape[1:])}; got shape {tuple(points.shape)}"
+        )
     g = g.reshape(len(g), *(1,) * (points.ndim - g.ndim), *g.shape[1:])
     total = g.cumsum(0)
     return (g * points[:-1]).cumsum(0) - torch.minimum(total * game.low, total * game.high)
@@ -294,7 +300,7 @@ def amsgrad_regret_bound(
 
 def _average(values: Tensor, beta: float) -> Tensor:
     """The moving average ``a_t = beta a_{t-1} + (1 - beta) values_t`` from ``a_0 = 0``, all t at once."""
-    filtered = lfilter(np.array([1 - beta]), np.array([1.0, -beta]), values.numpy())
+    filtered = lfilter(np.array([1 - beta]), np.array([1.0, -beta]), values.detach().numpy())
     return torch.from_numpy(filtered)
 
 

@@ -121,7 +121,7 @@ class Engine:
                 if self.t == plan.steps or len(self.ended) == len(plan.rules):
                     break
                 self.shrink()
-                with torch.no_grad():
+                with torch.no_grad(), self.work.unreached_kept():
                     for _, made in self.updates:
                         made.step()
                 self.t += 1

@@ -95,22 +95,46 @@ class Work:
         self.device = flat.theta.device
         self.parameters: list[Tensor] = []
         self.extra: Tensor | None = None
+        # Which parameters the last gradient's loss depends on, in the order of flat.shapes.
+        self.reached = torch.ones(len(flat.shapes), dtype=torch.bool, device=self.device)
+        self.all_reached = True
 
     def gradient(self, indices: Tensor | None = None) -> None:
         """Fill ``flat.grads`` and ``flat.losses`` with those of the batch, on every process."""
         n = len(self.data) if indices is None else indices.shape[-1]
         parts = self.parts(n)
+        reached = [False] * len(self.parameters)
         if not parts:
             self.flat.summed.zero_()
         for i, part in enumerate(parts):
             weight = (part.stop - part.start) / n
             losses = self.losses(*self.batch(indices, part))
             total = losses.sum()
-            grads = torch.autograd.grad(
-                total * weight if weight < 1 else total, self.parameters, materialize_grads=True
-            )
+            found = torch.autograd.grad(total * weight if weight < 1 else total, self.parameters, allow_unused=True)
+            grads = [torch.zeros_like(p) if g is None else g for g, p in zip(found, self.parameters, strict=True)]
+            reached = [before or g is not None for before, g in zip(reached, found, strict=True)]
             self.flat.take(grads, losses.detach() * weight, add=i > 0)
         self.world.sum(self.flat.summed)
+        if self.world.size > 1 or not all(reached) or not self.all_reached:
+            self.note_reached(reached)
+
+    def note_reached(self, reached: Sequence[bool]) -> None:
+        """Remember which parameters had a gradient, as the first process saw it."""
+        self.reached = torch.tensor(reached, device=self.device)
+        self.world.from_first(self.reached)
+        self.all_reached = bool(self.reached.all())
+
+    @contextlib.contextmanager
+    def unreached_kept(self) -> Iterator[None]:
+        """Within this context ``flat.theta`` may change; parameters without a gradient are put back, as in torch."""
+        if self.all_reached:
+            yield
+            return
+        sizes = [shape.numel() for shape in self.flat.shapes.values()]
+        left = self.reached.logical_not().repeat_interleave(torch.tensor(sizes, device=self.device))
+        before = self.flat.theta[:, left]
+        yield
+        self.flat.theta[:, left] = before
 
     def penalised(self, weights: Weights, t: int, indices: Tensor | None = None) -> None:
         """:meth:`gradient`, and in ``extra``, ``(K, N)``, the gradient of the penalties of update ``t + 1``.
@@ -122,7 +146,9 @@ class Work:
             raise ValueError("a penalty on the gradient's norm needs the batch in one part and one process")
         with twice_differentiable():
             losses = self.losses(*self.batch(indices, slice(0, n)))
-            grads = torch.autograd.grad(losses.sum(), self.parameters, create_graph=True, materialize_grads=True)
+            found = torch.autograd.grad(losses.sum(), self.parameters, create_graph=True, allow_unused=True)
+            grads = [torch.zeros_like(p) if g is None else g for g, p in zip(found, self.parameters, strict=True)]
+            self.note_reached([g is not None for g in found])
             norm = weights.weighted_norm(grads, t)
             rows = self.flat.rows
             self.extra = torch.zeros_like(self.flat.grads)

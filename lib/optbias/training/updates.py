@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from optbias import _checks
-from optbias.rules import Adam, AdamW, AMSGrad, GradientDescent, Momentum, Rule
+from optbias.rules import AdaGrad, Adam, AdamW, AMSGrad, GradientDescent, Momentum, RMSProp, Rule
 from optbias.rules.base import at_step
 from optbias.torch_optimizer import BLOCK
 
@@ -74,9 +74,9 @@ class Readable(Update):
         self.t += 1
 
     def second_moment(self) -> Tensor | None:
-        """``v_hat``; None for a rule without."""
+        """``v_hat``; None for a rule without, and for one that uses its second moment in another way."""
         name = next((name for name in ("v_max", "v", "s") if name in self.state), None)
-        if name is None:
+        if name is None or type(self.rule) not in (Adam, AMSGrad, AdamW, RMSProp, AdaGrad):
             return None
         decay = self.rule.betas[1] if isinstance(self.rule, Adam) else getattr(self.rule, "rho", 0.0)
         corrected = getattr(self.rule, "bias_correction", False) and self.t > 0
@@ -97,7 +97,7 @@ class Merged(Readable):
     @staticmethod
     def kind(rule: Rule) -> Hashable:
         """What must be equal in two rules so that they can be merged; an object of its own for one that cannot."""
-        if rule.tensors() or not rule.elementwise:
+        if rule.tensors() or not _plain(rule):
             return object()
         return type(rule), tuple((n, v) for n, v in rule.hyperparameters().items() if isinstance(v, (bool, str)))
 
@@ -127,27 +127,56 @@ def merged(rules: Sequence[Rule], device: torch.device) -> Rule:
 
 
 class ByTensor(Readable):
-    """For rules that mix coordinates: matrix rules on one parameter at a time, vector norms on the whole ``theta``."""
+    """For rules that mix coordinates: layerwise rules on one parameter at a time, others on the whole ``theta``."""
 
     def __init__(self, rule: Rule, theta: Tensor, grads: Tensor, shapes: Mapping[str, torch.Size]) -> None:
         super().__init__(rule, theta, grads, shapes)
-        matrices = getattr(rule, "norm", "spectral") in ("spectral", "nuclear")
-        self.how += ", one parameter at a time" if matrices else ", on the whole vector"
-        self.parts = dict(shapes) if matrices else {"theta": torch.Size([theta.shape[1]])}
-        for shape in self.parts.values():
-            rule.init(theta.new_zeros(shape))  # refuses what the rule cannot take
+        self.how += ", one parameter at a time" if rule.layerwise else ", on the whole vector"
+        self.parts = dict(shapes) if rule.layerwise else {"theta": torch.Size([theta.shape[1]])}
+        firsts = {name: self._refused(name, theta.new_zeros(shape)) for name, shape in self.parts.items()}
+        # A moment lies beside theta if it has its shape in every part; the others have a tensor for each part.
+        alike = [n for n in rule.moments if all(firsts[p][n].shape == shape for p, shape in self.parts.items())]
+        self.flat = {name: self.state[name] for name in alike}
+        self.own = {
+            (part, name): torch.as_tensor(value, device=theta.device)
+            .expand(len(theta), *getattr(value, "shape", ()))
+            .clone()
+            for part, first in firsts.items()
+            for name, value in first.items()
+            if name not in alike and name != "t"
+        }
+        self.state = self.flat | {f"{part}/{name}": value for (part, name), value in self.own.items()}
+        self.begun = type(rule).first is Rule.first  # every moment begins at 0
+
+    def _refused(self, name: str, zeros: Tensor) -> dict[str, Any]:
+        try:
+            return self.rule.init(zeros) | {
+                n: torch.tensor(v, dtype=torch.float64) for n, v in self.rule.numbers.items()
+            }
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
+    def _rows(self, k: int) -> Iterator[tuple[str, Tensor, Tensor, dict[str, Tensor]]]:
+        """Each part of network ``k``: its name, views into theta and the gradient, and its moments and numbers."""
+        sizes = [shape.numel() for shape in self.parts.values()]
+        rows = [buffer[k].split(sizes) for buffer in (self.theta, self.grads, *self.flat.values())]
+        for (part, shape), theta, grad, *flat in zip(self.parts.items(), *rows, strict=True):
+            state = {n: m.view(shape) for n, m in zip(self.flat, flat, strict=True)}
+            own = {name: value[k] for (place, name), value in self.own.items() if place == part}
+            yield part, theta.view(shape), grad.view(shape), state | own
 
     def step(self) -> None:
         """One step, in place."""
-        sizes = [shape.numel() for shape in self.parts.values()]
         for k in range(len(self.theta)):
-            rows = [buffer[k].split(sizes) for buffer in (self.theta, self.grads, *self.state.values())]
-            for shape, theta, grad, *moments in zip(self.parts.values(), *rows, strict=True):
-                before = {"t": self.t} | {n: m.view(shape) for n, m in zip(self.state, moments, strict=True)}
-                new, after = self.rule.equations(theta.view(shape), grad.view(shape), before)
-                theta.copy_(new.reshape(-1))
-                for name, moment in zip(self.state, moments, strict=True):
-                    moment.copy_(after[name].reshape(-1))
+            for _, theta, grad, state in self._rows(k):
+                if not self.begun and self.t == 0:
+                    # Now, because the networks got their parameters after this object was made.
+                    for name, value in self.rule.first(theta).items():
+                        state[name].copy_(value)
+                new, after = self.rule.equations(theta, grad, {"t": self.t} | state)
+                theta.copy_(new)
+                for name, value in state.items():
+                    value.copy_(torch.as_tensor(after[name]))
         self.t += 1
 
 
@@ -275,7 +304,7 @@ def update(
                     reason = f"this build of torch lacks the kernel ({error})"
         if fused is True:
             raise ValueError(f"fused=True asks for a fused kernel; {reason}. Use fused='auto'")
-    if not rule.elementwise:
+    if not _plain(rule):
         return ByTensor(rule, theta, grads, shapes)
     return Readable(rule, theta, grads, shapes)
 
@@ -306,12 +335,17 @@ def updates(
         if k < len(rules) and (kinds[start] == kinds[k] if merge else same_rule(rules[start], rules[k])):
             continue
         part = slice(start, k)
-        if merge and rules[start].elementwise and not rules[start].tensors():
+        if merge and _plain(rules[start]) and not rules[start].tensors():
             found.append((part, Merged(rules[part], theta[part], grads[part], shapes)))
         else:
             found.append((part, update(rules[start], theta[part], grads[part], shapes, fused)))
         start = k
     return found
+
+
+def _plain(rule: Rule) -> bool:
+    """Whether any piece of any row may be updated on its own, from a state of zeros."""
+    return rule.elementwise and not rule.numbers and type(rule).first is Rule.first
 
 
 def same_rule(a: Rule, b: Rule) -> bool:

@@ -216,7 +216,7 @@ def test_a_state_dict_of_another_rule():
         optimizer.step()
         return optimizer
 
-    with refused(ValueError, "Adam needs", "betas", "in each group", "got", "beta, bias_correction"):
+    with refused(ValueError, "Adam needs a state_dict that Adam made", "got one of Momentum"):
         trained(Adam()).load_state_dict(trained(Momentum()).state_dict())
-    with refused(ValueError, "AMSGrad needs a state with m, t, v, v_max", "got m, t, v"):
+    with refused(ValueError, "AMSGrad needs a state_dict that AMSGrad made", "got one of Adam"):
         trained(AMSGrad()).load_state_dict(trained(Adam()).state_dict())

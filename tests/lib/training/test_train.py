@@ -13,7 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from optbias import norms
-from optbias.rules import Adam, AdamW, GradientDescent, Momentum, Muon
+from optbias.data import Split
+from optbias.models import MLP
+from optbias.rules import Adam, AdamW, GradientDescent, Momentum, Muon, Rule
+from optbias.seeding import generator
 from optbias.training import Probes, Run, TrainingError, probes, train
 from optbias.training.plan import Order
 
@@ -374,3 +377,45 @@ def test_data_that_does_not_fit_is_refused(vectors, network):
     with pytest.raises(ValueError, match="needs held-out data"):
         train(network(), empty, Adam(), 1, evaluate_every=1)
     train(network(), empty, Adam(), 1)
+
+
+@pytest.mark.parametrize("fused", ["auto", False])
+def test_a_parameter_that_the_loss_does_not_reach_is_left_alone(vectors, network, fused):
+    class Half(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused, self.used = network(seed=1), network()
+
+        def forward(self, x):
+            return self.used(x)
+
+    before = flat(network(seed=1))
+    run = train(Half(), vectors, AdamW(0.1, weight_decay=0.5), 5, fused=fused)
+    alone = train(network(), vectors, AdamW(0.1, weight_decay=0.5), 5, fused=fused)
+    assert torch.equal(run.theta[: len(before)], before)
+    torch.testing.assert_close(run.theta[len(before) :], alone.theta, rtol=1e-12, atol=1e-14)
+
+
+@dataclasses.dataclass(frozen=True)
+class NormGD(Rule):
+    """A rule that mixes all coordinates and does not say so."""
+
+    lr: float = 0.1
+
+    def equations(self, theta, grad, state):
+        return theta - self.lr * grad / grad.norm(), {"t": state["t"] + 1}
+
+
+def test_a_rule_that_mixes_coordinates_sees_all_of_them():
+    inputs, labels = torch.randn(60, 64, generator=generator(0)), torch.arange(60) % 10
+    split = Split("random", 10, inputs, labels, inputs[:1], labels[:1])
+    model = MLP((64, 400, 280, 10), seed=0)
+    before = flat(model)
+    assert len(before) > 140_000
+    run = train(model, split, NormGD(), 1, dtype=torch.float64)
+    assert (run.theta - before).norm().item() == pytest.approx(0.1, rel=1e-12)
+
+
+def test_a_parameter_that_a_rule_cannot_take_is_named(vectors, network):
+    with pytest.raises(ValueError, match="layers.0.bias: Muon needs a matrix"):
+        train(network(), vectors, Muon(), 1)
