@@ -5,6 +5,7 @@
 - :func:`penn_treebank`, :func:`shakespeare`, :func:`cifar10`: read from a folder (argument ``folder``, or the
   environment variable ``OPTBIAS_DATA``) or from the cache, which ``python -m optbias.data NAME`` or
   ``download=True`` fills (:mod:`optbias.data.download`);
+- :func:`fashion_mnist`: likewise, and from Debian's package ``dataset-fashion-mnist``;
 - :func:`text_file`: any text.
 
 :data:`DATASETS` has the loaders by name. Code written for one data set of classes runs on another.
@@ -14,6 +15,7 @@ from collections.abc import Callable
 
 from optbias.data.bundled import SCALES, digits
 from optbias.data.download import DataError, MissingFile
+from optbias.data.fashion import fashion_mnist
 from optbias.data.images import cifar10
 from optbias.data.split import Split
 from optbias.data.text import generated_text, penn_treebank, shakespeare, text_file
@@ -24,6 +26,7 @@ DATASETS: dict[str, Callable[..., Split]] = {
     "penn-treebank": penn_treebank,
     "shakespeare": shakespeare,
     "cifar10": cifar10,
+    "fashion-mnist": fashion_mnist,
 }
 """The loaders by the name that the command line uses."""
 
@@ -35,6 +38,7 @@ __all__ = [
     "Split",
     "cifar10",
     "digits",
+    "fashion_mnist",
     "generated_text",
     "penn_treebank",
     "shakespeare",

@@ -276,8 +276,8 @@ def train(
 
     The rule's tensors have shape ``(settings * len(seeds), 1)``, seed fastest (:meth:`Contender.rule`).
     Returns each of :data:`METRICS` at the last step as a tensor ``(settings, seeds)``, and
-    ``"curve"``: the steps and the validation loss there, ``(points, settings, seeds)``. A run that
-    overflows carries inf or NaN; the others go on.
+    ``"curve"``: the steps and the validation loss there, ``(points, settings, seeds)``, and the final ``"theta"``.
+    A run that overflows carries inf or NaN; the others go on.
     """
     stack = _Seeds.of(task, seeds)
     shape = (settings, len(seeds))
@@ -314,7 +314,8 @@ def train(
         test_loss, test_error = (m.view(shape) for m in _metrics(task.network, theta, *task.test))
     values = (train_loss, validation_loss, test_loss, train_error, validation_error, test_error)
     return dict(zip(METRICS, values, strict=True)) | {
-        "curve": {"steps": sorted(marks), "validation_loss": torch.stack(curve)}
+        "curve": {"steps": sorted(marks), "validation_loss": torch.stack(curve)},
+        "theta": theta.view(*shape, -1),
     }
 
 
@@ -363,13 +364,15 @@ def compare(
     contenders: Sequence[Contender] | None = None,
     protocol: Protocol | None = None,
     progress: bool = False,
+    look: Callable[[Tensor, dict[str, float]], Any] | None = None,
 ) -> dict[str, Any]:
     """Carry out the protocol; returns a record made of plain numbers, lists and strings.
 
     ``record["contenders"][name]`` holds the ``space``, the ``draws`` (values of each
     hyper-parameter), their ``scores``, the ``chosen`` setting, ``evaluation`` (each of
     :data:`METRICS`, one entry per evaluation seed) and the validation ``curve`` (mean over those
-    seeds). Runs that overflowed are null.
+    seeds). Runs that overflowed are null. ``look(theta, chosen)`` makes what stands under ``looked`` from the final
+    weights of the evaluation, ``(1, seeds, parameters)``.
     """
     contenders = standard_contenders() if contenders is None else contenders
     protocol = Protocol() if protocol is None else protocol
@@ -405,6 +408,8 @@ def compare(
                 "validation_loss": _finite(final["curve"]["validation_loss"].mean((1, 2))),
             },
         }
+        if look is not None:
+            results[name]["looked"] = look(final["theta"], results[name]["chosen"])
     return {"task": task.describe(), "protocol": asdict(protocol), "contenders": results}
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbias.experiments import checks, measures, runs
+from optbias.experiments import against_l2, box_studies, checks, measures, runs
 from optbias.experiments.checks import Check
 from optbias.experiments.preset import Experiment, Plan
 from optbias.experiments.results import Results
@@ -51,7 +51,9 @@ def plan(preset: str, folder: str | None) -> Plan:
     if not runs.available(characters, folder):
         characters = "generated-characters"
         skipped["tiny-shakespeare"] = "not at hand; the course's generated text instead"
-    settings = {"smoke": _smoke, "cpu": _cpu, "gpu": _gpu, "paper": _paper}[preset](words, characters)
+    settings = {"smoke": _smoke, "cpu": _cpu, "evening": _evening, "gpu": _gpu, "paper": _paper}[preset](
+        words, characters
+    )
     return Plan(settings, skipped)
 
 
@@ -117,6 +119,11 @@ def _cpu(words: str, characters: str) -> list[Setting]:
     return _seeds(_studies(base, chars, small, kkt), (0, 1, 2))
 
 
+def _evening(words: str, characters: str) -> list[Setting]:
+    names = {"ptb-words": words, "shakespeare-characters": characters}
+    return [dataclasses.replace(s, data=names.get(s.data, s.data)) for s in box_studies.settings()]
+
+
 def _gpu(words: str, characters: str) -> list[Setting]:
     # One thirty-second of the Penn Treebank: 29,056 words.
     base = dataclasses.replace(
@@ -143,7 +150,8 @@ def _paper(words: str, characters: str) -> list[Setting]:
 
 def measure(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
     """The summary of a run: the box, the course of the KKT gap, training and held-out loss."""
-    full = history[["step", "loss", "kkt_gap", "share_on_box"]].dropna(subset="loss")
+    full = history[["step", "loss", "kkt_gap", "one_norm", "share_on_box", "share_outside"]].dropna(subset="loss")
+    gap = full["kkt_gap"] * full["one_norm"]
     held_out = history["test_loss"].dropna()
     marks = np.unique(np.linspace(0, len(full), 21).astype(int))
     pieces = [full.iloc[a:b] for a, b in itertools.pairwise(marks)]
@@ -152,8 +160,22 @@ def measure(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
         linf = history["linf"].to_numpy(float)
         rates = np.array([at_step(setting.rate, t) for t in range(1, len(linf))])
         box["envelope_ratio"] = float((linf / measures.envelope(linf, setting.radius, rates)).max())
+
+    def before(step: int) -> dict[str, float]:
+        """Means over the last twentieth of the run up to ``step``."""
+        part = full["step"].between(0.95 * step, step)
+        rows = full[part].assign(gap=gap[part])
+        return {name: float(rows[name].mean()) for name in ("gap", "one_norm", "kkt_gap", "share_on_box", "loss")}
+
+    first = full["step"] <= max(50, int(full["step"].iloc[-1]) // 20)
     return {
         "radius": setting.radius,
+        "absolute_gap": {
+            "start": float(gap[first].mean()),
+            "one_norm_start": float(full.loc[first, "one_norm"].mean()),
+            **{str(m): before(m) for m in sorted({800, 2500, setting.steps}) if m <= full["step"].iloc[-1]},
+        },
+        "share_outside": [float(piece["share_outside"].mean()) for piece in pieces],
         "box": box,
         "loss": float(full["loss"].iloc[-1]),
         # Means over twentieths of the run: a constant learning rate makes the gap chatter.
@@ -165,6 +187,8 @@ def measure(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
 
 def execute(group: tuple[Setting, ...], where: Where) -> list[Outcome]:
     """Train and measure a group of settings."""
+    if group[0].kind == "tuning":
+        return [against_l2.execute(s, where) for s in group]
     return runs.execute(group, where, measure)
 
 

@@ -16,11 +16,14 @@ import pandas as pd
 from optbias import _checks
 
 
-def crossing(history: pd.DataFrame, level: float, column: str = "one_norm_eps") -> dict[str, float] | None:
+def crossing(
+    history: pd.DataFrame, level: float, column: str = "one_norm_eps", *, logarithmic: bool = True
+) -> dict[str, float] | None:
     """The value of ``column`` where the loss first falls below ``level``: ``{"step", "value"}``, or None.
 
     Between the last step above and the first step below, ``column`` is interpolated on a logarithmic scale in
-    both the loss and the value; ``step`` is the first step below. Rows that lack one of them (mini-batches) are
+    both the loss and the value (``logarithmic=False``: in the loss alone, for accuracies, which may be 0); ``step``
+    is the first step below. Rows that lack one of them (mini-batches) are
     passed over. Comparing runs at the same loss, not at the
     same step, keeps a slow run from looking like a run with another bias.
     """
@@ -34,13 +37,16 @@ def crossing(history: pd.DataFrame, level: float, column: str = "one_norm_eps") 
     if i == 0:
         return {"step": float(step[0]), "value": float(value[0])}
     share = np.log(loss[i - 1] / level) / np.log(loss[i - 1] / loss[i])
-    logarithm = (1 - share) * np.log(value[i - 1]) + share * np.log(value[i])
-    return {"step": float(step[i]), "value": float(np.exp(logarithm))}
+    ends = value[i - 1 : i + 1]
+    between = float(np.array([1 - share, share]) @ (np.log(ends) if logarithmic else ends))
+    return {"step": float(step[i]), "value": float(np.exp(between)) if logarithmic else between}
 
 
-def crossings(history: pd.DataFrame, levels: Sequence[float], column: str = "one_norm_eps") -> dict[str, Any]:
+def crossings(
+    history: pd.DataFrame, levels: Sequence[float], column: str = "one_norm_eps", *, logarithmic: bool = True
+) -> dict[str, Any]:
     """:func:`crossing` at each level, by the level as text."""
-    return {f"{level:g}": crossing(history, level, column) for level in levels}
+    return {f"{level:g}": crossing(history, level, column, logarithmic=logarithmic) for level in levels}
 
 
 def hill(
@@ -93,6 +99,17 @@ def spike(history: pd.DataFrame, column: str = "one_norm_eps", *, window: int = 
     }
 
 
+def spikes(history: pd.DataFrame, *, factor: float = 10.0, window: int = 51, after: int = 500) -> int:
+    """How many times the loss jumps above ``factor`` times its running median, counted from step ``after`` on.
+
+    The median is over the ``window`` steps up to the one looked at; neighbouring steps above it count once.
+    """
+    full = history[["step", "loss"]].dropna()
+    high = full["loss"] > factor * full["loss"].rolling(window, min_periods=1).median()
+    high = (high & (full["step"] > after)).to_numpy()
+    return int((high[1:] & ~high[:-1]).sum())
+
+
 def envelope(linf: np.ndarray, radius: float, rates: np.ndarray) -> np.ndarray:
     """What decoupled decay allows ``linf`` to be after each step if no step is longer than its learning rate.
 
@@ -109,13 +126,14 @@ def box(history: pd.DataFrame, radius: float) -> dict[str, Any]:
     ``bound_ratio`` is the largest ``linf / max(linf at the start, radius)`` over all steps: at most 1 where the
     invariant holds. ``entered`` is the first step inside the box (None: never), ``after`` the largest
     ``linf / radius`` from then on. ``largest``, ``late`` (last tenth) and ``end`` are ``linf / radius`` at its
-    largest, and ``peak_step`` says where. ``back`` is the largest overshoot after the first local minimum of the
-    run over the value at the end: above 1 where the weights are heading back.
+    largest, and ``peak_step`` says where. ``overshoot`` is the largest from the lowest point of the run on. It is a
+    maximum that includes the end, so its ratio to ``end`` says nothing about a return; ``quarters``, the means of
+    ``linf / radius`` over the quarters of the run, and ``trend``, its slope over the last half per 1,000 steps, do.
     """
     linf = history["linf"].to_numpy(float)
     step = history["step"].to_numpy()
     inside = np.flatnonzero(linf <= radius)
-    tail = linf[-max(1, len(linf) // 10) :]
+    tail, half = linf[-max(1, len(linf) // 10) :], len(linf) // 2
     return {
         "start": float(linf[0] / radius),
         "bound_ratio": float((linf / max(linf[0], radius)).max()),
@@ -126,6 +144,8 @@ def box(history: pd.DataFrame, radius: float) -> dict[str, Any]:
         "overshoot": float(linf[int(linf.argmin()) :].max() / radius),
         "late": float(tail.max() / radius),
         "end": float(linf[-1] / radius),
+        "quarters": [float(part.mean() / radius) for part in np.array_split(linf, 4)],
+        "trend": float(1000 * np.polyfit(step[half:], linf[half:] / radius, 1)[0]) if len(step) - half > 1 else 0.0,
     }
 
 

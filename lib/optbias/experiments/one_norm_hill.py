@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbias.experiments import checks, measures, runs
+from optbias.experiments import checks, hill_studies, measures, ode_network, runs
 from optbias.experiments.checks import Check
 from optbias.experiments.preset import Experiment, Plan
 from optbias.experiments.results import Results, over_seeds
@@ -35,7 +35,7 @@ from optbias.experiments.runs import Setting
 from optbias.experiments.sweep import Outcome, Where, grid
 from optbias.theory.modified_equations import mean_lag
 
-LEVELS = (2.0, 1.5, 1.0, 0.7, 0.5, 0.3, 0.1)
+LEVELS = (5.0, 4.5, 4.0, 3.0, 2.0, 1.5, 1.3, 1.2, 1.0, 0.7, 0.5, 0.3, 0.1)
 """The losses at which runs are compared."""
 
 RHOS, BETAS = (0.9, 0.95, 0.98, 0.99, 0.999), (0.3, 0.6, 0.8, 0.9, 0.95)
@@ -47,7 +47,12 @@ GRID_BETAS, GRID_RHOS = (0.0, 0.5, 0.8, 0.9, 0.95), (0.8, 0.9, 0.95, 0.99, 0.999
 GRID_LEVEL = 0.7
 """The loss at which the grid is compared."""
 
-NEEDS_CIFAR = "needs CIFAR-10, which is not at hand (--data DIR, OPTBIAS_DATA, or python -m optbias.data cifar10)"
+NEEDS = {
+    "cifar10": "needs CIFAR-10, which is not at hand (--data DIR, OPTBIAS_DATA, or python -m optbias.data cifar10)",
+    "fashion-mnist": "needs Fashion-MNIST, which is not at hand (--data DIR, or Debian's dataset-fashion-mnist)",
+    "ptb": "needs the Penn Treebank, which is not at hand (--data DIR, or python -m optbias.data penn-treebank)",
+}
+"""The data that are never replaced, by the beginning of their name, and what to say where they are missing."""
 
 _DIGITS = Setting(
     "order", "digits", "residual-mlp", lr=3e-4, eps_inside=True, width=32, depth=4, norm="layer", steps=400,
@@ -58,12 +63,14 @@ _CIFAR = dataclasses.replace(_DIGITS, study="hill", data="cifar10-8", width=48, 
 
 def plan(preset: str, folder: str | None) -> Plan:
     """The runs of a preset; without CIFAR-10 its studies are left out, and ``skipped`` says so."""
-    settings = {"smoke": _smoke, "cpu": _cpu, "gpu": _gpu, "paper": _paper}[preset]()
-    if runs.available("cifar10-8", folder):
-        return Plan(settings)
-    missing = {s.study for s in settings if s.data.startswith("cifar10")}
-    kept = [s for s in settings if not s.data.startswith("cifar10")]
-    return Plan(kept, dict.fromkeys(sorted(missing), NEEDS_CIFAR))
+    settings = {"smoke": _smoke, "cpu": _cpu, "evening": _evening, "gpu": _gpu, "paper": _paper}[preset]()
+    skipped: dict[str, str] = {}
+    for prefix, reason in NEEDS.items():
+        one = next((s.data for s in settings if s.data.startswith(prefix)), None)
+        if one is not None and not runs.available(one, folder):
+            skipped |= dict.fromkeys(sorted({s.study for s in settings if s.data.startswith(prefix)}), reason)
+            settings = [s for s in settings if not s.data.startswith(prefix)]
+    return Plan(settings, skipped)
 
 
 def _sweep(base: Setting, study: str, *, rhos: Sequence[float] = (), betas: Sequence[float] = ()) -> list[Setting]:
@@ -126,6 +133,10 @@ def _cpu() -> list[Setting]:
     ]
 
 
+def _evening() -> list[Setting]:
+    return hill_studies.settings()
+
+
 def _gpu() -> list[Setting]:
     # A residual network of the depth and stem of ResNet-18 on 5,000 images.
     base = dataclasses.replace(
@@ -157,8 +168,14 @@ def measure(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
     """The summary of a run: values at matched loss, the hill, held-out accuracy."""
     accuracy = history[["loss", "test_accuracy"]].dropna() if "test_accuracy" in history else history[[]]
     full = history.dropna(subset="loss")
+    matched: dict[str, Any] = {}
+    for column in ("test_accuracy", "test_loss"):
+        if column in history and history[column].notna().any():
+            matched[f"{column}_at_loss"] = measures.crossings(history, LEVELS, column, logarithmic=False)
     return {
         "at_loss": measures.crossings(history, LEVELS),
+        **matched,
+        **_along(setting, history),
         "hill": measures.hill(history, window=15 if not setting.batch_size else 3),
         "spike": None if setting.batch_size else measures.spike(history),
         "loss": float(full["loss"].iloc[-1]),
@@ -166,8 +183,30 @@ def measure(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _along(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
+    """What the probes of single studies saw: spikes of the loss, sharpness and bias along the run."""
+    found: dict[str, Any] = {}
+    if setting.loss == "squared-error":
+        found["spikes"] = measures.spikes(history)
+    if setting.sharpness_every and "sharpness" in history:
+        seen = history[["step", "loss", "sharpness", "norm_slope", "one_norm_eps"]].dropna()
+        # Adam's limit on a quadratic at a constant rate; Cohen et al., arXiv 2207.14484.
+        limit = 2 * (1 + setting.beta) / ((1 - setting.beta) * setting.lr)
+        ages = [coefficient(setting.beta, setting.rho, int(n)) for n in seen["step"]]
+        found["along"] = {
+            "step": seen["step"].tolist(),
+            "loss": seen["loss"].tolist(),
+            "sharpness_over_limit": (seen["sharpness"] / limit).tolist(),
+            # The size of the bias term beside the gradient it stands next to, with its sign.
+            "bias": (setting.lr * np.array(ages) * seen["norm_slope"] / seen["one_norm_eps"]).tolist(),
+        }
+    return found
+
+
 def execute(group: tuple[Setting, ...], where: Where) -> list[Outcome]:
     """Train and measure a group of settings."""
+    if group[0].kind == "ode":
+        return [ode_network.execute(s, where) for s in group]
     return runs.execute(group, where, measure)
 
 

@@ -12,7 +12,7 @@ from optbias.experiments.checks import Check
 from optbias.experiments.results import Results
 from optbias.experiments.runs import Setting
 
-PRESETS = ("smoke", "cpu", "gpu", "paper")
+PRESETS = ("smoke", "cpu", "evening", "gpu", "paper")
 """The sizes: seconds, for tests; minutes on two cores; half an hour on a GPU; the authors' own."""
 
 APART = ("evening",)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from optbias import _checks, data
 from optbias.data import Split
@@ -27,10 +27,22 @@ from optbias.experiments.sweep import Outcome, Where, key
 from optbias.models import CNN, LSTM, MLP, ResidualMLP, ResNet, Transformer, VisionTransformer
 from optbias.rules import Adam, AdamW, Rule
 from optbias.rules.base import Rate
-from optbias.training import Probes, Run, TrainingError, train, train_many
+from optbias.theory.modified_equations import mean_lag
+from optbias.training import OneNormPenalty, Probes, Run, TrainingError, train, train_many
+from optbias.training.gradients import cross_entropy
 
 OPTIMIZERS = ("Adam", "AdamW", "Adam+L2")
 """Adam, AdamW with decoupled decay, and Adam whose decay is the gradient of an L2 term (``Adam(weight_decay=...)``)."""
+
+
+def squared_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean over examples and classes of the squared distance to the label's unit vector."""
+    target = torch.eye(logits.shape[-1], dtype=logits.dtype, device=logits.device)[labels]
+    return (logits - target).square().mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross-entropy": cross_entropy, "squared-error": squared_error}
+"""The training losses by name."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,10 @@ class Setting:
     full batch. ``start`` > 0 clips the initial weights to ``[-start, start]``. ``box`` is the half-width of
     the box that the probes look at, for runs without one of their own. ``precision`` is one of
     :data:`optbias.training.plan.PRECISIONS`, or ``"float64"`` for everything. ``kind`` is what is done: a training
-    run, or what the experiment's own ``execute`` makes of another word.
+    run, or what the experiment's own ``execute`` makes of another word. ``loss`` is a name in :data:`LOSSES`;
+    ``test_size`` counts held-out images (0: up to twice ``train_size``); ``stop_below`` > 0 ends the run at that loss.
+    ``dose`` is the dose of the explicit penalty that turns Adam's modified equation into that of ``(to_beta, to_rho)``
+    (:class:`Steering`). ``skip`` and ``attention`` belong to the transformer; the last two are the probes'.
 
     A new field needs a default: the name of a run is made of the fields that have not theirs.
     """
@@ -78,11 +93,22 @@ class Setting:
     full_gradient_every: int = 1
     precision: str = "float32"
     kind: str = "training"
+    loss: str = "cross-entropy"
+    test_size: int = 0
+    stop_below: float = 0.0
+    dose: float = 0.0
+    to_beta: float = 0.0
+    to_rho: float = 0.0
+    skip: bool = True
+    attention: bool = True
+    sharpness_every: int = 0
+    slope_every: int = 0
 
     def __post_init__(self) -> None:
         _checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         _checks.one_of("data", self.data, DATA)
         _checks.one_of("model", self.model, MODELS)
+        _checks.one_of("loss", self.loss, LOSSES)
         if self.optimizer == "Adam" and self.weight_decay:
             raise ValueError(f"Adam has no weight decay here; got {self.weight_decay} (AdamW, Adam+L2)")
 
@@ -108,6 +134,25 @@ class Setting:
             weight_decay=self.weight_decay,
             eps_inside=self.eps_inside,
         )
+
+
+@dataclass(frozen=True)
+class Steering:
+    """The weight of the one-norm penalty that steers Adam with factors ``(beta, rho)`` to another pair's equation.
+
+    By the theory Adam descends, to second order, also ``lr (tau_n(beta) - tau_n(rho))`` times the perturbed one-norm
+    of the gradient. The weight of update ``n + 1`` is ``dose`` times that of the pair ``to`` less its own: dose 1
+    makes the two modified equations agree. ``to = (0, 0)``, or any equal pair, cancels the term.
+    """
+
+    dose: float
+    lr: float
+    own: tuple[float, float]
+    to: tuple[float, float]
+
+    def __call__(self, n: int) -> float:
+        ages = [float(mean_lag(beta, n)) - float(mean_lag(rho, n)) for beta, rho in (self.to, self.own)]
+        return self.dose * self.lr * (ages[0] - ages[1])
 
 
 @dataclass(frozen=True)
@@ -137,7 +182,26 @@ def _cifar(size: int) -> Callable[[Setting, str | None], Split]:
         flat = s.model in ("residual-mlp", "mlp")
         # The images are the same for every seed, as in the papers: a seed is another network.
         return data.cifar10(
-            s.train_size, min(10_000, 2 * s.train_size), size=size, images=not flat, folder=folder, dtype=torch.float32
+            s.train_size,
+            s.test_size or min(10_000, 2 * s.train_size),
+            size=size,
+            images=not flat,
+            folder=folder,
+            dtype=torch.float32,
+        )
+
+    return load
+
+
+def _fashion(size: int) -> Callable[[Setting, str | None], Split]:
+    def load(s: Setting, folder: str | None) -> Split:
+        return data.fashion_mnist(
+            s.train_size,
+            s.test_size or min(10_000, 2 * s.train_size),
+            size=size,
+            images=s.model not in ("residual-mlp", "mlp"),
+            folder=folder,
+            dtype=torch.float32,
         )
 
     return load
@@ -158,6 +222,8 @@ DATA: dict[str, Callable[[Setting, str | None], Split]] = {
     "cifar10-8": _cifar(8),
     "cifar10-16": _cifar(16),
     "cifar10-32": _cifar(32),
+    "fashion-mnist-8": _fashion(8),
+    "fashion-mnist-16": _fashion(16),
 }
 """The data sets by name: text by its unit, CIFAR-10 by the side of the (mean-pooled) image."""
 
@@ -169,7 +235,7 @@ def _f32(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
 MODELS: dict[str, Callable[[Setting, Split], nn.Module]] = {
     "lstm": lambda s, d: _f32(LSTM)(d.classes, s.width, s.depth, seed=s.seed),
     "transformer": lambda s, d: _f32(Transformer)(
-        d.classes, s.context, s.width, 4, s.depth, s.activation, s.norm, seed=s.seed
+        d.classes, s.context, s.width, 4, s.depth, s.activation, s.norm, s.skip, s.attention, seed=s.seed
     ),
     "mlp": lambda s, d: _f32(MLP)((_features(d), *[s.width] * s.depth, d.classes), s.activation, seed=s.seed),
     "residual-mlp": lambda s, d: _f32(ResidualMLP)(
@@ -195,7 +261,13 @@ MODELS: dict[str, Callable[[Setting, Split], nn.Module]] = {
         seed=s.seed,
     ),
     "vit": lambda s, d: _f32(VisionTransformer)(
-        d.inputs.shape[-1], d.classes, width=s.width, layers=s.depth, norm=s.norm, seed=s.seed
+        d.inputs.shape[-1],
+        d.classes,
+        width=s.width,
+        layers=s.depth,
+        norm=s.norm,
+        channels=d.inputs.shape[1],
+        seed=s.seed,
     ),
 }
 """The networks by name. A ``resnet`` of depth 18, 34, 50 or 101 is the known one; of depth < 10, so many blocks."""
@@ -209,20 +281,21 @@ def _features(split: Split) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _load(name: str, train_size: int, context: int, flat: bool, folder: str | None) -> Split:
+def _load(name: str, train_size: int, context: int, flat: bool, folder: str | None, test_size: int = 0) -> Split:
     # Only the fields that the loaders look at; `flat` stands for the model's taste.
     model = "residual-mlp" if flat else "cnn"
-    return DATA[name](Setting("", name, model, train_size=train_size, context=context), folder)
+    return DATA[name](Setting("", name, model, train_size=train_size, context=context, test_size=test_size), folder)
 
 
 def split_of(setting: Setting, folder: str | None = None) -> Split:
     """The data of a setting, kept in memory for the next one. Raises DataError where the files are missing."""
-    return _load(setting.data, setting.train_size, setting.context, setting.model in STACKED, folder)
+    flat = setting.model in STACKED
+    return _load(setting.data, setting.train_size, setting.context, flat, folder, setting.test_size)
 
 
 def available(name: str, folder: str | None = None) -> bool:
     """Whether the data set called ``name`` can be read here without a download."""
-    context = 0 if name.startswith(("digits", "cifar10")) else 16
+    context = 0 if name.startswith(("digits", "cifar10", "fashion")) else 16
     try:
         DATA[name](Setting("", name, "cnn", train_size=64, context=context), folder)
     except MissingFile:
@@ -249,7 +322,9 @@ def model_of(setting: Setting, split: Split) -> nn.Module:
 def together(setting: Setting) -> Any:
     """What settings must share to be trained in one pass."""
     same = dataclasses.replace(setting, optimizer="Adam", weight_decay=0.0, beta=0.9, rho=0.999, lr=1.0, seed=0)
-    return dataclasses.replace(same, study="", decay_steps=0)
+    # One dose makes a Hessian product of the whole stack; then all may have one.
+    dosed = float(setting.dose != 0)
+    return dataclasses.replace(same, study="", decay_steps=0, dose=dosed, to_beta=0.0, to_rho=0.0)
 
 
 def group_size(setting: Setting) -> int:
@@ -273,9 +348,21 @@ def train_group(group: tuple[Setting, ...], where: Where, split: Split | None = 
         "device": where.device,
         "precision": "float32" if first.precision == "float64" else first.precision,
         "dtype": torch.float64 if first.precision == "float64" else None,
+        "loss": LOSSES[first.loss],
+        "stop_below": first.stop_below or None,
     }
+    penalties = [
+        OneNormPenalty(Steering(s.dose, s.lr, (s.beta, s.rho), (s.to_beta, s.to_rho)), s.eps) if s.dose else None
+        for s in group
+    ]
     probes = [
-        Probes(radius=None if math.isnan(s.radius) else s.radius, eps=s.eps if s.eps_inside else s.eps**2)
+        Probes(
+            radius=None if math.isnan(s.radius) else s.radius,
+            eps=s.eps if s.eps_inside else s.eps**2,
+            sharpness_every=s.sharpness_every,
+            sharpness_tol=1e-2,
+            slope_every=s.slope_every,
+        )
         for s in group
     ]
     if where.checkpoints is not None:
@@ -290,12 +377,20 @@ def train_group(group: tuple[Setting, ...], where: Where, split: Split | None = 
             [(s.rule(), s.seed) for s in group],
             first.steps,
             probes=probes,
+            penalties=penalties,
             **options,
         )
     try:
         return [
             train(
-                model_of(first, split), split, first.rule(), first.steps, probes=probes[0], seed=first.seed, **options
+                model_of(first, split),
+                split,
+                first.rule(),
+                first.steps,
+                probes=probes[0],
+                penalty=penalties[0],
+                seed=first.seed,
+                **options,
             )
         ]
     except TrainingError as error:

@@ -15,19 +15,25 @@ NORMS = ("pre", "none")
 class Attention(nn.Module):
     """Multi-head self-attention, written out so that it can be differentiated twice.
 
+    ``attending=False`` gives every visible position the same weight: no queries, no keys, the mean of the values.
+
     The fused kernels behind ``scaled_dot_product_attention`` have no second derivative, which the
     sharpness probes need. Inputs and outputs ``(n, length, width)``.
     """
 
-    def __init__(self, width: int, heads: int, causal: bool) -> None:
+    def __init__(self, width: int, heads: int, causal: bool, attending: bool = True) -> None:
         super().__init__()
-        self.heads, self.causal = heads, causal
-        self.query_key_value = nn.Linear(width, 3 * width)
+        self.heads, self.causal, self.attending = heads, causal, attending
+        self.query_key_value = nn.Linear(width, (3 if attending else 1) * width)
         self.out = nn.Linear(width, width)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """The attended values."""
         n, length, width = inputs.shape
+        if not self.attending:
+            seen = torch.ones(length, length, dtype=inputs.dtype, device=inputs.device)
+            seen = seen.tril() if self.causal else seen
+            return self.out((seen / seen.sum(1, keepdim=True)) @ self.query_key_value(inputs))
         split = self.query_key_value(inputs).view(n, length, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
         scores = query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5
@@ -39,21 +45,30 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """``x -> x + attention(n(x))``, then ``x -> x + W_2 a(W_1 n(x))``; the inner layer is ``inner`` wide."""
+    """``x -> x + attention(n(x))``, then ``x -> x + W_2 a(W_1 n(x))``; the inner layer is ``inner`` wide.
 
-    def __init__(self, width: int, heads: int, inner: int, activation: str, norm: str, causal: bool) -> None:
+    ``skip=False`` leaves out the two ``x +``.
+    """
+
+    def __init__(
+        self, width: int, heads: int, inner: int, activation: str, norm: str, causal: bool,
+        skip: bool = True, attending: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.activation = activation
         self.norm_attention = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.attention = Attention(width, heads, causal)
+        self.skip = skip
+        self.attention = Attention(width, heads, causal, attending)
         self.norm_mlp = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
         self.mlp_in = nn.Linear(width, inner)
         self.mlp_out = nn.Linear(inner, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The residual stream after the block."""
-        hidden = hidden + self.attention(self.norm_attention(hidden))
-        return hidden + self.mlp_out(ACTIVATIONS[self.activation](self.mlp_in(self.norm_mlp(hidden))))
+        attended = self.attention(self.norm_attention(hidden))
+        hidden = hidden + attended if self.skip else attended
+        outcome = self.mlp_out(ACTIVATIONS[self.activation](self.mlp_in(self.norm_mlp(hidden))))
+        return hidden + outcome if self.skip else outcome
 
 
 class Transformer(nn.Module):
@@ -62,7 +77,8 @@ class Transformer(nn.Module):
     Token and position embeddings of the given ``width`` start as standard normal numbers, linear layers
     uniform on ``+-1/sqrt(fan_in)``, all from ``seed``. ``layers`` blocks with ``heads`` heads and an inner
     layer four times as wide; ``norm="pre"`` normalises before each sub-layer and at the end,
-    ``norm="none"`` nowhere. ``length`` may be at most ``context``.
+    ``norm="none"`` nowhere. ``skip=False`` leaves out the skip connections, ``attention=False`` gives all earlier
+    positions the same weight. ``length`` may be at most ``context``.
 
     Raises ValueError for a size below 1, a width that the heads do not divide, and an unknown
     activation or norm; ``forward`` for tokens of another shape or a longer length.
@@ -77,6 +93,8 @@ class Transformer(nn.Module):
         layers: int = 2,
         activation: str = "gelu",
         norm: str = "pre",
+        skip: bool = True,
+        attention: bool = True,
         *,
         seed: int = 0,
         dtype: torch.dtype = torch.float64,
@@ -87,11 +105,15 @@ class Transformer(nn.Module):
             raise ValueError(f"width must be a multiple of heads; got width={width}, heads={heads}")
         _checks.one_of("activation", activation, ACTIVATIONS)
         _checks.one_of("norm", norm, NORMS)
+        _checks.flag("skip", skip)
+        _checks.flag("attention", attention)
         self.context = context
         with on_meta():
             self.tokens = embedding(vocabulary, width)
             self.positions = embedding(context, width)
-            self.blocks = nn.ModuleList(Block(width, heads, 4 * width, activation, norm, True) for _ in range(layers))
+            self.blocks = nn.ModuleList(
+                Block(width, heads, 4 * width, activation, norm, True, skip, attention) for _ in range(layers)
+            )
             self.norm_last = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
             self.last = nn.Linear(width, vocabulary)
         draw(self, seed, dtype)
