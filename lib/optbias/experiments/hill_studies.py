@@ -64,9 +64,9 @@ def hill_beta() -> list[Setting]:
 
 
 def controls() -> list[Setting]:
-    """Pairs without a bias, and an epsilon that takes rho out of it."""
+    """Pairs without a bias, and an epsilon that takes rho out of it (its norm is compared unperturbed)."""
     equal = at(CIFAR, [(x, x) for x in (0.5, 0.8, 0.9, 0.95)])
-    large = at(dataclasses.replace(CIFAR, eps=1.0, lr=0.3), [(0.9, rho) for rho in (0.9, 0.99, 0.999)])
+    large = at(dataclasses.replace(CIFAR, eps=1.0, lr=0.1), [(0.9, rho) for rho in (0.9, 0.99, 0.999)])
     return seeded([*equal, *large], 5)
 
 

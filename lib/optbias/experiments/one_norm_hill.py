@@ -174,6 +174,7 @@ def measure(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
             matched[f"{column}_at_loss"] = measures.crossings(history, LEVELS, column, logarithmic=False)
     return {
         "at_loss": measures.crossings(history, LEVELS),
+        "one_norm_at_loss": measures.crossings(history, LEVELS, "one_norm"),
         **matched,
         **_along(setting, history),
         "hill": measures.hill(history, window=15 if not setting.batch_size else 3),
