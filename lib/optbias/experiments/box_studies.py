@@ -92,3 +92,20 @@ STUDIES: dict[str, Callable[[], Sequence[Setting]]] = {
 def settings() -> list[Setting]:
     """All settings, each under its study's name."""
     return [dataclasses.replace(s, study=name) for name, make in STUDIES.items() for s in make()]
+
+
+QUESTIONS = {
+    "cross": "Does the KKT gap fall, and what of it is the schedule, what lambda?",
+    "horizon-lstm": "Does the largest weight end below 1/lambda at the paper's own rate and length? (LSTM)",
+    "horizon-transformer": "The same on a transformer",
+    "against-l2": "Is AdamW better than Adam with an L2 term, each tuned with the same budget?",
+    "ablation": "What do normalisation, skip connections and attention do to the box?",
+    "box-minibatch": "Does the box hold in mini-batches?",
+    "images": "Does the box show with images?",
+}
+"""What each study asks."""
+
+
+def factor(setting: Setting) -> float:
+    """How many times as long as a training step one of a setting takes: a search is hundreds of small runs."""
+    return 200.0 if setting.kind == "tuning" else 1.0

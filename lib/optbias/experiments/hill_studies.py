@@ -99,7 +99,7 @@ def penalty_cancel() -> list[Setting]:
 
 NETWORKS: dict[str, Setting] = {
     "CIFAR-10, residual MLP": dataclasses.replace(
-        CIFAR, lr=3e-5, steps=700, stop_below=1.15, test_size=2000, evaluate_every=50
+        CIFAR, lr=3e-5, steps=600, stop_below=1.45, test_size=2000, evaluate_every=50
     ),
     "digits, no normalisation": dataclasses.replace(DIGITS, norm="none", steps=700),
     "CIFAR-10, convolutions": dataclasses.replace(CNN, lr=1e-4, steps=400, stop_below=1.25),
@@ -199,3 +199,28 @@ STUDIES: dict[str, Callable[[], Sequence[Setting]]] = {
 def settings() -> list[Setting]:
     """All settings, each under its study's name."""
     return [dataclasses.replace(s, study=name) for name, make in STUDIES.items() for s in make()]
+
+
+QUESTIONS = {
+    "hill-rho": "Is the norm larger for a larger rho at matched loss, through and after the hill?",
+    "hill-beta": "Is the norm smaller for a larger beta at matched loss?",
+    "controls": "Does the effect go away where the theory's term does?",
+    "penalty": "Does the theory's own term, added to the gradient, undo what rho does?",
+    "grid": "Is the weight of tau(beta) against tau(rho) the theory's 1?",
+    "penalty-beta": "Does the theory's own term, added to the gradient, do what beta does?",
+    "penalty-cancel": "Do pairs agree once the bias is cancelled?",
+    "penalty-networks": "Does the term undo what rho does on other networks?",
+    "burst": "Is the burst on the hill an instability of the preconditioned sharpness?",
+    "regime-map": "Where do spikes begin?",
+    "ode-network": "Where does Adam's path on a network stay near the corrected equation?",
+    "minibatch": "Does the order in rho and beta survive mini-batches?",
+    "architectures": "Is there a hill, and is it ordered, in other networks and data?",
+}
+"""What each study asks."""
+
+
+def factor(setting: Setting) -> float:
+    """How many times as long as a training step one of a setting takes."""
+    if setting.kind == "ode":
+        return 15 * (4 + 4 * 3 + 1)  # halved rates; two Runge-Kutta steps, one with Hessian products
+    return (2.6 if setting.dose else 1.0) + (6.0 if setting.sharpness_every else 0.0)

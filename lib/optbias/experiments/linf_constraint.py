@@ -374,10 +374,13 @@ EXPERIMENT = Experiment(
     sizes={
         "smoke": "120 to 600 steps of networks of 10,000 weights, one seed: seconds",
         "cpu": "400 to 2,500 steps of networks of 33,000 weights, three seeds: under 3 minutes on two cores",
+        "evening": "7 studies, the longest at the paper's own rate and length: an hour and a half on two cores",
         "gpu": "2,500 to 6,000 steps, 1.5 million weights, 29,000 words: some 20 minutes on one GPU (estimate)",
         "paper": "12,800 steps of a two-layer transformer on all of the Penn Treebank: a day on one GPU (estimate)",
     },
     plan=plan,
     measure=measure,
     check=check,
+    questions=box_studies.QUESTIONS,
+    factor=box_studies.factor,
 )

@@ -493,10 +493,13 @@ EXPERIMENT = Experiment(
     sizes={
         "smoke": "100 to 240 steps of networks of a few thousand weights: seconds",
         "cpu": "60 to 900 steps of networks of 11,000 and 39,000 weights, three seeds: under 3 minutes on two cores",
+        "evening": "13 studies, each on many seeds: an hour on two cores",
         "gpu": "800 steps of a ResNet-18 on 5,000 images: half an hour on one GPU (estimate)",
         "paper": "2,000 steps of a ResNet-50 on all of CIFAR-10: one to two days on one GPU (estimate)",
     },
     plan=plan,
     measure=measure,
     check=check,
+    questions=hill_studies.QUESTIONS,
+    factor=hill_studies.factor,
 )
