@@ -102,7 +102,7 @@ NETWORKS: dict[str, Setting] = {
         CIFAR, lr=3e-5, steps=600, stop_below=1.45, test_size=2000, evaluate_every=50
     ),
     "digits, no normalisation": dataclasses.replace(DIGITS, norm="none", steps=700),
-    "CIFAR-10, convolutions": dataclasses.replace(CNN, lr=1e-4, steps=400, stop_below=1.25),
+    "CIFAR-10, convolutions": dataclasses.replace(CNN, data="cifar10-8", depth=2, lr=3e-4, steps=300, stop_below=1.45),
     "words, LSTM": dataclasses.replace(LSTM, lr=1e-3, steps=400, stop_below=3.9),
 }
 """The other networks of the penalty."""
@@ -147,7 +147,7 @@ def ode_network() -> list[Setting]:
     """Adam's path on a network against the equations, each setting over several rates."""
     base = Setting(
         "ode-network", "digits", "mlp", kind="ode", precision="float64", eps=1e-4, eps_inside=True, width=8, depth=1,
-        activation="tanh", train_size=200, lr=1e-3, steps=160,
+        activation="tanh", train_size=200, lr=1e-3, steps=100,
     )  # fmt: skip
     pairs = [(0.0, 0.9), (0.5, 0.9), (0.9, 0.9), (0.9, 0.95), (0.9, 0.99), (0.9, 0.999), (0.95, 0.9)]
     return seeded(at(base, pairs), 3)

@@ -309,12 +309,11 @@ def weights_of_ages(
         if max(s.beta, s.rho) > most or not found:
             continue
         n = int(found["step"])
-        measure = {
-            "crossing": lambda x, n=n: float(mean_lag(x, n)),
-            "late": lambda x: float(mean_lag(x)),
-            "along": lambda x, n=n: age_along(x, n),
-        }[age]
-        rows.setdefault(s.seed, []).append((measure(s.beta), measure(s.rho), math.log(found["value"])))
+        beta, rho = (
+            age_along(x, n) if age == "along" else float(mean_lag(x, n if age == "crossing" else None))
+            for x in (s.beta, s.rho)
+        )
+        rows.setdefault(s.seed, []).append((beta, rho, math.log(found["value"])))
     fitted = {}
     for seed, points in sorted(rows.items()):
         table = np.array(points)
@@ -610,8 +609,8 @@ _ALL: tuple[Question, ...] = (
              number(1.0)),
     Question("penalty-cancel", HILL, "penalty-cancel", "Do pairs agree once the bias is cancelled?",
              "spread over the pairs, cancelled over plain: below 1", penalty_cancel, direction(-1)),
-    Question("penalty-networks", HILL, "penalty-networks", "Does the term undo what ρ does on other networks?", "share 1",
-             penalty_networks, number(1.0)),
+    Question("penalty-networks", HILL, "penalty-networks", "Does the term undo what ρ does on other networks?",
+             "share 1", penalty_networks, number(1.0)),
     Question("grid", HILL, "grid", "Is the weight of τ(β) against τ(ρ) the theory's?", "1", grid, number(1.0)),
     Question("ode-network", HILL, "ode-network", "Is the corrected equation of second order on a network?", "slope 2",
              ode_network, number(2.0)),
@@ -627,8 +626,8 @@ _ALL: tuple[Question, ...] = (
         Question(f"{kind}-{model}", BOX, f"horizon-{model}", f"{question} ({model})", predicted, _horizon(chosen), rule)
         for model in ("lstm", "transformer")
         for kind, question, predicted, chosen, rule in (
-            ("equal", "Does the largest weight end below 1/λ where β1 = β2?", "mean of the last quarter, less 1: at most "
-             "0", lambda b, r: b == r, at_most),
+            ("equal", "Does the largest weight end below 1/λ where β1 = β2?", "mean of the last quarter, less 1: at "
+             "most 0", lambda b, r: b == r, at_most),
             ("less", "Does it where β1 < β2?", "at most 0", lambda b, r: b < r, at_most),
             ("greater", "Does it leave the box where β1 > β2?", "above 0", lambda b, r: b > r, direction(1)),
         )
