@@ -19,7 +19,7 @@ DIGITS = Setting(
 
 CIFAR = Setting(
     "hill", "cifar10-8", "residual-mlp", lr=3e-4, eps_inside=True, width=48, depth=6, norm="layer", steps=400,
-    evaluate_every=20, test_size=10_000,
+    evaluate_every=20, test_size=10_000, stop_below=0.05,
 )  # fmt: skip
 """The network that shows the hill."""
 
@@ -127,6 +127,7 @@ def burst() -> list[Setting]:
             steps=round(0.09 / lr),
             evaluate_every=0,
             test_size=0,
+            stop_below=0.2,
             sharpness_every=every,
             slope_every=every,
         )
