@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbias.experiments import against_l2, box_studies, checks, measures, runs
+from optbias.experiments import against_l2, box_studies, checks, measures, runs, verdicts
 from optbias.experiments.checks import Check
 from optbias.experiments.preset import Experiment, Plan
 from optbias.experiments.results import Results
@@ -381,6 +381,7 @@ EXPERIMENT = Experiment(
     plan=plan,
     measure=measure,
     check=check,
+    examine=verdicts.examine,
     questions=box_studies.QUESTIONS,
     factor=box_studies.factor,
 )

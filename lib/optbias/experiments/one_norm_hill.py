@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbias.experiments import checks, hill_studies, measures, ode_network, runs
+from optbias.experiments import checks, hill_studies, measures, ode_network, runs, verdicts
 from optbias.experiments.checks import Check
 from optbias.experiments.preset import Experiment, Plan
 from optbias.experiments.results import Results, over_seeds
@@ -500,6 +500,7 @@ EXPERIMENT = Experiment(
     plan=plan,
     measure=measure,
     check=check,
+    examine=verdicts.examine,
     questions=hill_studies.QUESTIONS,
     factor=hill_studies.factor,
 )

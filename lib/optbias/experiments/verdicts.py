@@ -19,7 +19,8 @@ import numpy as np
 import scipy.stats
 
 from optbias import _checks
-from optbias.experiments import box_studies, hill_studies
+from optbias.experiments import box_studies, checks, hill_studies
+from optbias.experiments.checks import Check
 from optbias.experiments.results import Record, Results, load
 from optbias.experiments.runs import Setting
 from optbias.theory.modified_equations import mean_lag
@@ -406,7 +407,7 @@ def penalty_cancel(r: Results) -> list[Level]:
 NETWORK_LEVELS = {
     "CIFAR-10, residual MLP": ("2", "1.5"),
     "digits, no normalisation": ("1", "0.5"),
-    "CIFAR-10, convolutions": ("2", "1.5"),
+    "CIFAR-10, convolutions": ("1.5",),
     "words, LSTM": ("4.5", "4"),
 }
 """Two losses for each of the other networks."""
@@ -687,6 +688,16 @@ def verdict(name: str, folder: str | os.PathLike[str] | None = None) -> Verdict:
 def verdicts(folder: str | os.PathLike[str] | None = None, names: Iterable[str] | None = None) -> dict[str, Verdict]:
     """The verdicts on all questions, or on those named."""
     return {name: verdict(name, folder) for name in (QUESTIONS if names is None else names)}
+
+
+def examine(preset: str, study: str, results: Results) -> list[Check]:
+    """What a study that was just run says on the screen and in its record: its questions and their verdicts."""
+    found = []
+    for q in QUESTIONS.values():
+        if q.study == study:
+            v = judge(q, results)
+            found.append(checks.report(q.name, f"{q.question} {v.word.upper()} (predicted: {q.predicted})", v.said))
+    return found
 
 
 def table(names: Iterable[str], folder: str | os.PathLike[str] | None = None) -> str:
