@@ -125,3 +125,93 @@ stack();
 document.fonts?.ready.then(stack);
 addEventListener("resize", stack);
 document.addEventListener("toggle", stack, true);
+
+// A link to a theorem, an equation, a source or a word of the glossary shows what it leads to: on hover, on focus, on the
+// first tap. Everything it shows stands in the page already (course_site/previews.py).
+const previews = new Map(
+  [...document.querySelectorAll("template[data-for]")].map((template) => [template.dataset.for, template]),
+);
+if (previews.size) {
+  const box = document.createElement("div");
+  Object.assign(box, { id: "preview", className: "preview", hidden: true });
+  box.setAttribute("role", "tooltip");
+  (document.querySelector("main") ?? document.body).append(box);
+  let shown = null;
+  let timer = 0;
+  let pointer = "mouse";
+  const previewOf = (link) => {
+    const url = new URL(link.href, location.href);
+    return previews.get(`${url.pathname.split("/").pop()}#${decodeURIComponent(url.hash.slice(1))}`);
+  };
+  const linkAt = (target) => {
+    const link = target.closest?.(".bd-article a.reference.internal[href*='#']");
+    return link && previewOf(link) ? link : null;
+  };
+  const place = () => {
+    if (!shown) return;
+    const at = shown.getClientRects()[0];
+    if (!at || at.bottom < 0 || at.top > innerHeight) return hide();
+    const [above, below] = [at.top - 16, innerHeight - at.bottom - 16];
+    box.style.maxHeight = `${Math.max(above, below, 80)}px`;
+    const height = box.offsetHeight;
+    box.style.top = `${height <= below || below >= above ? at.bottom + 8 : at.top - 8 - height}px`;
+    box.style.left = `${Math.max(8, Math.min(at.left, document.documentElement.clientWidth - box.offsetWidth - 8))}px`;
+  };
+  const hide = () => {
+    clearTimeout(timer);
+    shown?.removeAttribute("aria-describedby");
+    shown = null;
+    box.hidden = true;
+  };
+  const show = (link) => {
+    clearTimeout(timer);
+    if (shown === link) return;
+    hide();
+    shown = link;
+    box.replaceChildren(previewOf(link).content.cloneNode(true));
+    if (pointer === "touch") {
+      const more = document.createElement("p");
+      Object.assign(more, { className: "preview-more", textContent: "Tap the link again to go there." });
+      box.append(more);
+    }
+    link.setAttribute("aria-describedby", box.id);
+    box.hidden = false;
+    box.scrollTop = 0;
+    place();
+  };
+  const later = (action, wait) => {
+    clearTimeout(timer);
+    timer = setTimeout(action, wait);
+  };
+  document.addEventListener("pointerover", (event) => {
+    if (event.pointerType === "touch") return;
+    const link = linkAt(event.target);
+    if (link) later(() => show(link), shown ? 60 : 180);
+    else if (box.contains(event.target)) clearTimeout(timer);
+    else if (shown && document.activeElement !== shown) later(hide, 250);
+    else clearTimeout(timer);
+  });
+  document.addEventListener("pointerdown", (event) => {
+    pointer = event.pointerType;
+    if (shown && !box.contains(event.target) && linkAt(event.target) !== shown) hide();
+  });
+  document.addEventListener("focusin", (event) => {
+    const link = linkAt(event.target);
+    if (link?.matches(":focus-visible") && pointer !== "touch") show(link);
+    else if (!link && shown && !box.contains(event.target)) hide();
+  });
+  document.addEventListener("focusout", () => { if (pointer !== "touch") later(hide, 250); });
+  document.addEventListener("click", (event) => {
+    const link = linkAt(event.target);
+    if (!link || pointer !== "touch") return link && hide();
+    if (shown === link) return hide();
+    event.preventDefault();
+    show(link);
+  }, true);
+  document.addEventListener("keydown", (event) => {
+    pointer = "keys";
+    if (event.key === "Escape") hide();
+  });
+  addEventListener("scroll", place, { passive: true, capture: true });
+  addEventListener("resize", place);
+}

@@ -31,6 +31,7 @@ from project import ROOT, Project
 sys.path.append(str(ROOT / "book" / "_ext"))
 
 import predictions  # noqa: E402
+import theorem_cards  # noqa: E402
 
 ADMONITIONS = {
     name: name.capitalize()
@@ -101,7 +102,10 @@ def blocks(lines: list[str]) -> Iterator[Block]:
             if end is None:
                 raise TranslationError(f"a fence is not closed: {line}", line)
             body = [row[len(indent) :] if row.startswith(indent) else row for row in lines[i + 1 : end]]
-            if name:
+            if name == "theorem":
+                statement, title, body = _card(argument.strip(), body)
+                yield Block(f"prf:{statement}", body, title, {"label": argument.strip()}, indent)
+            elif name:
                 options, body = _options(body)
                 yield Block(name, body, argument.strip(), options, indent)
             else:
@@ -130,6 +134,14 @@ def blocks(lines: list[str]) -> Iterator[Block]:
             i += 1
     if text:
         yield Block("text", text)
+
+
+def _card(key: str, body: list[str]) -> tuple[str, str, list[str]]:
+    """The block of a theorem's card, as if the page had written it out."""
+    try:
+        return theorem_cards.card(key, body)
+    except ValueError as error:
+        raise TranslationError(str(error)) from error
 
 
 def _options(body: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -429,6 +441,8 @@ class Translator:
         if name in ("eq", "ref", "numref", "prf:ref"):
             target = self.target(shown)
             return self.reference(name, target, given)
+        if name == "thm":
+            return self.theorem(content)
         if name in ("sub", "sup", "kbd"):
             return f"<{name}>{content}</{name}>"
         if name == "abbr":
@@ -445,6 +459,16 @@ class Translator:
         elif role == "ref" and target.kind in ("figure", "table") and target.title:
             named = self.inline(target.title)
         return named if target.page == self.page else f"[{named}]({self.address(target.page)})"
+
+    def theorem(self, content: str) -> str:
+        """A reference to a theorem with its conditions written out, as on paper."""
+        try:
+            words, theorem, part = theorem_cards.reference(content)
+        except ValueError as error:
+            raise TranslationError(f"book/{self.page}.md: {error}") from error
+        link = self.reference("prf:ref", self.target(theorem.key), words)
+        name, conditions = self.inline(theorem.name), self.inline(theorem_cards.conditions(theorem, part))
+        return f"{link} ({name}, if: {conditions})"
 
     def citation(self, role: str, keys: str) -> str:
         made = []

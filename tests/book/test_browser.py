@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from browser import Reader, Visit, launched, listed_pages, require_chromium, served
+from browser import PHONE, Reader, Visit, launched, listed_pages, require_chromium, served, violations
 from project import Project
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -127,6 +127,77 @@ def test_a_link_to_a_folded_solution_opens_it(reader: Reader) -> None:
     name = page.locator("details.solution.dropdown").first.get_attribute("id")
     page.evaluate("name => { location.hash = name }", name)
     expect(page.locator(f"details#{name} > .dropdown-body")).to_be_visible()
+
+
+THEOREM = "book/linf-constraint.html"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_link_shows_the_theorem_beside_it_on_hover_and_on_focus(reader: Reader, theme: str) -> None:
+    page = reader.open(THEOREM, theme)
+    box = page.locator("#preview")
+    link = page.locator("a.reference.internal[href='#thm-linf-constraint-adamw']:visible").first
+    link.scroll_into_view_if_needed()
+    expect(box).to_be_hidden()
+    link.hover()
+    expect(box).to_be_visible()
+    for part in ("Limits of AdamW", "No bias correction.", "does not increase", "KKT point"):
+        expect(box).to_contain_text(part)
+    assert violations(page) == []
+    box.hover()
+    page.wait_for_timeout(400)
+    expect(box).to_be_visible()  # the pointer may go into it
+    page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+    page.mouse.move(0, 0)
+    link.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    expect(box).to_be_visible()
+    assert link.get_attribute("aria-describedby") == "preview"
+    page.keyboard.press("Tab")
+    expect(box).to_be_hidden()
+    assert reader.seen.requests_elsewhere == []
+    assert reader.seen.console == []
+
+
+def test_the_first_tap_shows_the_theorem_and_the_second_goes_there(reader: Reader, site: Path) -> None:
+    browser = reader.context.browser
+    assert browser is not None
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+    try:
+        page = context.new_page()
+        page.goto((site / THEOREM).as_uri())  # from a disk
+        box = page.locator("#preview")
+        link = page.locator("a.reference.internal[href='#thm-linf-constraint-adamw']:visible").first
+        link.scroll_into_view_if_needed()
+        link.tap()
+        expect(box).to_contain_text("Tap the link again")
+        place = box.bounding_box()
+        assert place is not None
+        assert place["x"] >= 0
+        assert place["x"] + place["width"] <= PHONE["width"]
+        assert "#" not in page.url
+        link.tap()
+        expect(box).to_be_hidden()
+        assert page.url.endswith("#thm-linf-constraint-adamw")
+    finally:
+        context.close()
+
+
+def test_equations_sources_and_words_have_previews_too(reader: Reader) -> None:
+    page = reader.open("book/adamw.html")
+    shown = set(page.evaluate("[...document.querySelectorAll('template')].map(t => t.content.firstChild.className)"))
+    assert {"preview-theorem", "preview-equation", "preview-source", "preview-term"} <= shown
+
+
+def test_conditions_are_written_out_on_paper_only(reader: Reader) -> None:
+    page = reader.open("book/adamw.html")
+    spelled = page.locator(".thm-conditions").first
+    expect(spelled).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(spelled).to_be_visible()
+    page.emulate_media(media="screen")
 
 
 def test_everything_is_open_in_print(reader: Reader) -> None:

@@ -7,6 +7,7 @@
 * :mod:`.mathematics` sets the formulas while the book is built.
 * :mod:`.status` has the directives of the status page.
 * :mod:`.widgets` brings the widgets of a page to life without a kernel.
+* :mod:`.theorems` draws the theorems and what refers to them, :mod:`.previews` shows them at the link.
 * :mod:`.predict` has the questions that a reader answers before the page does.
 * :mod:`.dropdowns` folds proofs and solutions without a script.
 * :mod:`.lightness` makes the pages load faster and mends what the theme leaves to mend.
@@ -19,11 +20,35 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-from . import assets, dropdowns, execution, freshness, lightness, mathematics, predict, status, widgets
+from . import (
+    assets,
+    dropdowns,
+    execution,
+    freshness,
+    lightness,
+    mathematics,
+    predict,
+    previews,
+    status,
+    theorems,
+    widgets,
+)
 
 
 def setup(app: Sphinx) -> dict[str, object]:
-    for part in (freshness, execution, assets, mathematics, status, predict, dropdowns, widgets, lightness):
+    for part in (
+        freshness,
+        execution,
+        assets,
+        mathematics,
+        status,
+        theorems,
+        predict,
+        dropdowns,
+        widgets,
+        previews,
+        lightness,
+    ):
         part.setup(app)
     sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py")))
     # A new env_version makes Sphinx read every page again, so a change of this extension takes effect.

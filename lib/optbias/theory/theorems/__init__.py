@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from optbias.theory.theorems import part_one, part_two
 from optbias.theory.theorems.run import Run
-from optbias.theory.theorems.statement import Ground, Hypothesis, OutsideTheorem, Theorem, plain
+from optbias.theory.theorems.statement import KINDS, Ground, Hypothesis, OutsideTheorem, Theorem, plain
 
-__all__ = ["THEOREMS", "Ground", "Hypothesis", "OutsideTheorem", "Run", "Theorem", "get", "plain"]
+__all__ = ["KINDS", "THEOREMS", "Ground", "Hypothesis", "OutsideTheorem", "Run", "Theorem", "get", "plain"]
 
 THEOREMS: dict[str, Theorem] = {theorem.key: theorem for theorem in part_one.STATEMENTS + part_two.STATEMENTS}
 """Every theorem, proposition, lemma and corollary by its label."""

@@ -566,7 +566,8 @@ BEYOND = (
             h.SUM_DIVERGES.reading(r"$\eta_t\ge0$ and $\sum_t\eta_t=\infty$"),
             h.CONVERGES.reading(r"the iterates converge, $\theta_t\to\theta_\infty$"),
         ),
-        r"""$\theta_\infty$ is a KKT point of $\min f$ over $\lVert\theta\rVert\le1/\lambda$, and a minimiser there if $f$ is convex.""",
+        r"""$\theta_\infty$ is a KKT point of $\min f$ over $\lVert\theta\rVert\le1/\lambda$, and a minimiser there if $f$ is convex. If $\lambda\eta_t\le1$, then at *every* step
+$\lVert\theta_t\rVert\le\max(\lVert\theta_0\rVert,1/\lambda)$, whatever the gradients ({prf:ref}`thm-linf-constraint-contraction`).""",
         source="{cite:t}`xie2024implicit`, Theorem 3.7, for $c_t=g_t$; with memory the proof is the same, and given here",
         also=(("minimiser", (h.CONVEX,)),),
     ),
