@@ -138,7 +138,7 @@ def burst() -> list[Setting]:
 def regime_map() -> list[Setting]:
     """Where a small network's loss spikes."""
     base = Setting(
-        "regime-map", "digits", "mlp", lr=1e-2, width=32, depth=2, activation="tanh", loss="squared-error",
+        "regime-map", "digits", "mlp", lr=1e-2, width=32, depth=2, activation="tanh", criterion="squared-error",
         train_size=200, steps=3000,
     )  # fmt: skip
     return seeded(grid(base, lr=(1e-3, 3e-3, 1e-2), beta=(0.0, 0.5, 0.9, 0.99), rho=(0.9, 0.99, 0.999)), 3)

@@ -187,7 +187,7 @@ def measure(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
 def _along(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
     """What the probes of single studies saw: spikes of the loss, sharpness and bias along the run."""
     found: dict[str, Any] = {}
-    if setting.loss == "squared-error":
+    if setting.criterion == "squared-error":
         found["spikes"] = measures.spikes(history)
     if setting.sharpness_every and "sharpness" in history:
         seen = history[["step", "loss", "sharpness", "norm_slope", "one_norm_eps"]].dropna()

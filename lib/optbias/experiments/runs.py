@@ -58,7 +58,7 @@ class Setting:
     full batch. ``start`` > 0 clips the initial weights to ``[-start, start]``. ``box`` is the half-width of
     the box that the probes look at, for runs without one of their own. ``precision`` is one of
     :data:`optbias.training.plan.PRECISIONS`, or ``"float64"`` for everything. ``kind`` is what is done: a training
-    run, or what the experiment's own ``execute`` makes of another word. ``loss`` is a name in :data:`LOSSES`;
+    run, or what the experiment's own ``execute`` makes of another word. ``criterion`` names the loss, :data:`LOSSES`;
     ``test_size`` counts held-out images (0: up to twice ``train_size``); ``stop_below`` > 0 ends the run at that loss.
     ``dose`` is the dose of the explicit penalty that turns Adam's modified equation into that of ``(to_beta, to_rho)``
     (:class:`Steering`). ``skip`` and ``attention`` belong to the transformer; the last two are the probes'.
@@ -93,7 +93,7 @@ class Setting:
     full_gradient_every: int = 1
     precision: str = "float32"
     kind: str = "training"
-    loss: str = "cross-entropy"
+    criterion: str = "cross-entropy"
     test_size: int = 0
     stop_below: float = 0.0
     dose: float = 0.0
@@ -108,7 +108,7 @@ class Setting:
         _checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
         _checks.one_of("data", self.data, DATA)
         _checks.one_of("model", self.model, MODELS)
-        _checks.one_of("loss", self.loss, LOSSES)
+        _checks.one_of("criterion", self.criterion, LOSSES)
         if self.optimizer == "Adam" and self.weight_decay:
             raise ValueError(f"Adam has no weight decay here; got {self.weight_decay} (AdamW, Adam+L2)")
 
@@ -348,7 +348,7 @@ def train_group(group: tuple[Setting, ...], where: Where, split: Split | None = 
         "device": where.device,
         "precision": "float32" if first.precision == "float64" else first.precision,
         "dtype": torch.float64 if first.precision == "float64" else None,
-        "loss": LOSSES[first.loss],
+        "loss": LOSSES[first.criterion],
         "stop_below": first.stop_below or None,
     }
     penalties = [

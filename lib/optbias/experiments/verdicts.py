@@ -407,7 +407,7 @@ def penalty_cancel(r: Results) -> list[Level]:
 NETWORK_LEVELS = {
     "CIFAR-10, residual MLP": ("2", "1.5"),
     "digits, no normalisation": ("1", "0.5"),
-    "CIFAR-10, convolutions": ("1.5",),
+    "CIFAR-10, convolutions": ("2", "1.5"),
     "words, LSTM": ("4.5", "4"),
 }
 """Two losses for each of the other networks."""
@@ -667,15 +667,12 @@ def record_of(question: Question, folder: str | os.PathLike[str] | None = None) 
     """The record of a question's study: of the checkout, or below ``folder``, ``EXPERIMENT/evening/STUDY.json``."""
     if folder is None:
         return _recorded(question.experiment, question.study)
-    where = os.path.join(folder, question.experiment, "evening")
-    if not os.path.exists(os.path.join(where, f"{question.study}.json")):
-        return None
-    return load(question.experiment, question.study, where)
+    return load(question.experiment, "evening", os.path.join(folder, question.experiment), study=question.study)
 
 
 @functools.lru_cache(maxsize=64)
 def _recorded(experiment: str, study: str) -> Record | None:
-    return load(experiment, f"evening/{study}")
+    return load(experiment, "evening", study=study)
 
 
 def verdict(name: str, folder: str | os.PathLike[str] | None = None) -> Verdict:
