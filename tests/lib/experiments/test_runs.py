@@ -98,9 +98,11 @@ def test_a_trend_tells_rising_from_falling() -> None:
     t = np.arange(2001)
     rising = measures.box(pd.DataFrame({"step": t, "linf": 1 + 1e-4 * t}), 1.0)
     falling = measures.box(pd.DataFrame({"step": t, "linf": 2 - 1e-4 * t}), 1.0)
-    assert rising["trend"] == pytest.approx(0.1) and falling["trend"] == pytest.approx(-0.1)
+    assert rising["trend"] == pytest.approx(0.1)
+    assert falling["trend"] == pytest.approx(-0.1)
     assert rising["end"] / rising["overshoot"] == 1
-    assert rising["quarters"] == sorted(rising["quarters"]) and len(rising["quarters"]) == 4
+    assert rising["quarters"] == sorted(rising["quarters"])
+    assert len(rising["quarters"]) == 4
 
 
 def test_the_box_is_measured_absolutely() -> None:
@@ -108,5 +110,6 @@ def test_the_box_is_measured_absolutely() -> None:
     setting = dataclasses.replace(box_studies.WORDS, data="generated-words", train_size=4, width=4, steps=60)
     summary = linf_constraint.execute((setting,), sweep.Where())[0].summary
     gap = summary["absolute_gap"]
-    assert gap["start"] > 0 and gap["60"]["gap"] > 0
+    assert gap["start"] > 0
+    assert gap["60"]["gap"] > 0
     assert gap["60"]["gap"] == pytest.approx(gap["60"]["kkt_gap"] * gap["60"]["one_norm"], rel=0.1)
