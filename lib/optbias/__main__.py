@@ -21,6 +21,15 @@ status. It is imported only when its command is given.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status: 0 done, 1 a check failed, 2 wrong use or an error, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(given)
+    except KeyboardInterrupt:
+        # Also while a command's module is imported, which takes seconds.
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _main(given: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m optbias", description="Adam and its variants: the course's tools.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     chosen = next((word for word in given if not word.startswith("-")), None)
@@ -36,9 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         return module.run(options)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except (ValueError, OSError, RuntimeError) as error:
         print(f"python -m optbias {options.command}: {error}", file=sys.stderr)
         return 2

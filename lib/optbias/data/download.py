@@ -140,18 +140,25 @@ def locate(
 ) -> Path:
     """The path of ``file``: where it lies already (see :func:`places`), else fetched if ``download`` is True.
 
-    ``verify=False`` takes a file of the right name whatever it holds. Raises :class:`MissingFile`
-    if it is nowhere and may not be fetched, :class:`DataError` if fetching fails or the checksum is wrong.
+    ``verify=False``, or ``OPTBIAS_VERIFY=0`` in the environment, takes a file of the right name whatever it holds.
+    Raises :class:`MissingFile` if it is nowhere and may not be fetched, :class:`DataError` if fetching fails or the
+    checksum is wrong.
     """
     looked = places(file, folder)
     for path in looked:
         if path.is_file():
-            if verify:
-                _verify(path, file, f"Replace it by the right file, or pass verify=False to use it as it is: {path}")
+            if verified(verify):
+                how = "pass verify=False (OPTBIAS_VERIFY=0, --no-verify)"
+                _verify(path, file, f"Replace it by the right file, or {how} to use it as it is: {path}")
             return path
     if download and file.url:
         return fetch(file)
     _missing(file, looked)
+
+
+def verified(verify: bool) -> bool:
+    """Whether a file is to be compared with its checksum: ``verify``, unless ``OPTBIAS_VERIFY=0`` forbids it."""
+    return verify and os.environ.get("OPTBIAS_VERIFY", "1") != "0"
 
 
 def _missing(file: RemoteFile, looked: list[Path]) -> NoReturn:
@@ -267,6 +274,8 @@ def _by_hand(file: RemoteFile) -> str:
     return f"Without a network: put {file.name} into a folder and name it (folder=..., or OPTBIAS_DATA)."
 
 
-def describe(file: RemoteFile) -> Mapping[str, str | int]:
-    """What a record keeps of a file: name, checksum, address."""
+def describe(file: RemoteFile, verify: bool = True) -> Mapping[str, str | int]:
+    """What a record keeps of a file: name, checksum, address; of one that was not compared, only that."""
+    if not verified(verify):
+        return {"file": file.name, "checksum": "not verified"}
     return {"file": file.name, "checksum": file.checksum} | ({"url": file.url} if file.url else {})

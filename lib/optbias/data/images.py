@@ -73,7 +73,7 @@ def cifar10(
     x, y = (part.sub_(mean).div_(std).to(dtype) for part in (x, y))
     if not images:
         x, y = x.flatten(1), y.flatten(1)
-    facts = {**(describe(file) if verify else {"file": file.name, "checksum": "not verified"}), "size": size}
+    facts: dict[str, Any] = {**describe(file, verify), "size": size}
     facts |= {"train": train, "test": test, "seed": seed, "lossy": lossy}
     name = f"cifar10 {size}x{size}" + (", JPEG re-encoding" if lossy else "")
     source = "CIFAR-10 (Krizhevsky 2009)" + (", JPEG re-encoding" if lossy else "")

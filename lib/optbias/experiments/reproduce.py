@@ -8,6 +8,9 @@ A preset leaves one record, ``<preset>.parquet`` and ``<preset>.json``. Those in
 leave one for each study, ``<preset>/<study>.parquet`` and ``.json``, written as soon as the study is finished;
 ``--study`` chooses some of them (and does so for every preset). A run that stands in two studies is trained once.
 ``--list`` shows what there is, what it costs here, and what it needs.
+
+``torchrun --nproc-per-node=N -m optbias reproduce ...`` shares each run among N processes, one GPU each: for the runs
+that would take days on one. The first of them does all that is not training.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from optbias.experiments import checks, preset, results, runs, store, sweep
 from optbias.experiments.preset import APART, PRESETS, Experiment, Plan
 from optbias.experiments.runs import Setting
 from optbias.experiments.sweep import SweepError, Where, duration
+from optbias.training.world import World, by_itself, several
 
 EXPERIMENTS = {
     "linf-constraint": "optbias.experiments.linf_constraint",
@@ -53,14 +57,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, help="processes (default: one per core on a CPU, one per GPU)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, instead of --workers")
     parser.add_argument("--data", help="folder with downloaded data (default: OPTBIAS_DATA, then the cache)")
+    parser.add_argument(
+        "--no-verify", dest="verify", action="store_false", help="take data files as they are, whatever their checksums"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out the command; returns the exit status."""
     try:
-        if options.list:
-            return _list(options)
-        return _run(options)
+        with sweep.verifying(options.verify):
+            return _list(options) if options.list else _run(options)
     except SweepError as error:
         print(f"python -m optbias reproduce: {error}", file=sys.stderr)
         return 2
@@ -107,6 +113,24 @@ def jobs_of(planned: Plan, name: str, chosen: Sequence[str] | None, out: Path) -
 def _run(options: argparse.Namespace) -> int:
     if options.experiment is None:
         raise ValueError(f"say which experiment: {', '.join(EXPERIMENTS)} (--list shows what is in them)")
+    if not several():
+        return _lead(options, None)
+    if options.workers not in (None, 1) or options.scheduler or options.device not in ("auto", "cpu", "cuda"):
+        raise ValueError(
+            "under torchrun the processes share each run: without --workers and --scheduler, and with "
+            "--device auto, cpu or cuda, of which each process takes its own"
+        )
+    device = _device(options.device)
+    team = World(device)
+    if team.rank > 0:
+        sweep.follow(team, str(device))
+        return 0
+    status = _lead(options, team)
+    sweep.dismiss(team)
+    return status
+
+
+def _lead(options: argparse.Namespace, team: World | None) -> int:
     if options.workers is not None and options.workers < 1:
         raise ValueError(f"--workers must be a whole number >= 1; got {options.workers}")
     if options.workers is not None and options.scheduler:
@@ -123,7 +147,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(f"{there[0].record} is there already: --resume {again}, another --out runs once more")
     missing = [job for job in jobs if job not in there]
     if missing:
-        _Reproduction(options, experiment, name, planned, data, out).run(missing)
+        _Reproduction(options, experiment, name, planned, data, out, team).run(missing)
     return max([_show(job) for job in jobs])
 
 
@@ -138,15 +162,16 @@ class _Reproduction:
         planned: Plan,
         data: str | None,
         out: Path,
+        team: World | None,
     ) -> None:
         self.options, self.experiment, self.name, self.planned, self.data = options, experiment, name, planned, data
-        self.out = out
+        self.out, self.team = out, team
         # A cluster's workers have their own devices, and are not asked.
         self.device = "auto" if options.scheduler else str(_device(options.device))
-        self.devices = _devices(options.device, self.device)
-        self.workers = options.workers or _workers(options, self.device, self.devices)
+        self.devices = [self.device] if team else _devices(options.device, self.device)
+        self.workers = 1 if team else options.workers or _workers(options, self.device, self.devices)
         self.parts = sweep.Parts(out / f"{name}.parts")
-        self.where = Where(self.device, data)
+        self.where = Where(self.device, data, verify=options.verify)
         # Of the whole preset, so that a study's numbers do not depend on which others are run with it.
         self.cut = sweep.groups(planned.settings, runs.together, runs.group_size)
 
@@ -170,7 +195,7 @@ class _Reproduction:
                 print("how long it takes depends on the cluster's workers", flush=True)
             else:
                 cost = Costs(self.experiment, self.where)
-                print(_table(jobs, cost, self.workers, done), flush=True)
+                print(_table(jobs, cost, self.team.size if self.team else self.workers, done), flush=True)
             self.parts.begin(plan, options.resume)
             if self.name in LONG and not options.scheduler:
                 # A run of hours goes on from its last minute, not from its beginning.
@@ -195,6 +220,7 @@ class _Reproduction:
             workers=self.workers,
             devices=self.devices,
             scheduler=self.options.scheduler,
+            team=self.team,
             cost=cost,
             progress=True,
         )
@@ -216,6 +242,7 @@ class _Reproduction:
                 "cpu" if self.device == "auto" else self.device,
                 threads=1,
                 workers=self.options.scheduler and "Dask" or self.workers,
+                **({"processes": self.team.size} if self.team else {}),
                 cpu_seconds=round(sum(o.summary.get("cpu_seconds", 0.0) for o in by_key.values()), 1),
                 runs=len(by_key),
                 runs_from_before=before,
@@ -237,6 +264,8 @@ class _Reproduction:
         seeds = sorted({s.seed for s in settings})
         many = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
         what = f"a Dask cluster at {scheduler}" if scheduler else f"{self.device}, {many}"
+        if self.team:
+            what = f"{self.device.partition(':')[0]}, each shared by {self.team.size} processes"
         if len(self.devices) > 1:
             what = f"{', '.join(self.devices)}, {many}"
         lines = [
@@ -267,7 +296,7 @@ class Costs:
             start=0.0, box=0.0, eps=1e-8, eps_inside=False, context=setting.context, kind="training",
         )  # fmt: skip
         if kind not in self.known:
-            with sweep.one_thread():
+            with sweep.one_thread(), by_itself():
                 self.known[kind] = runs.cost_model(kind, self.where)
         return setting.steps * self.known[kind](setting) * self.factor(setting)
 
@@ -387,6 +416,8 @@ def _command(options: argparse.Namespace) -> str:
     words += [f"--study {study}" for study in options.study or ()]
     if options.data or os.environ.get("OPTBIAS_DATA"):
         words.append("--data DIR")
+    if not options.verify:
+        words.append("--no-verify")
     if options.workers:
         words.append(f"--workers {options.workers}")
     if options.scheduler:

@@ -15,12 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from optbias.experiments import store, sweep
 from optbias.experiments.checks import Check, from_records
 from optbias.experiments.runs import Setting
 from optbias.experiments.sweep import Outcome
+
+
+def at(summary: dict[str, Any], path: str) -> Any:
+    """The entry of a summary at ``path``, its keys joined by ``/``; None where something on the way is None."""
+    found: Any = summary
+    for part in path.split("/"):
+        if found is None:
+            return None
+        found = found[part]
+    return found
 
 
 @dataclass(frozen=True)
@@ -49,12 +60,7 @@ class Results:
 
     def value(self, setting: Setting, path: str) -> Any:
         """A number of the summary: ``"hill.top"``, ``"at_loss.0.5.value"`` is written ``"at_loss/0.5/value"``."""
-        found: Any = self.outcomes[setting].summary
-        for part in path.split("/"):
-            if found is None:
-                return None
-            found = found[part]
-        return found
+        return at(self.outcomes[setting].summary, path)
 
     def values(self, path: str, **fields: Any) -> list[Any]:
         """:meth:`value` of every setting that :meth:`select` finds."""
@@ -91,7 +97,7 @@ def save(
     """Write ``<preset>.parquet`` and ``<preset>.json`` into ``folder``; ``head`` goes before the runs' summaries."""
     folder = Path(folder)
     settings = [f.name for f in dataclasses.fields(Setting)]
-    store.save_table(sweep.tidy(results.outcomes), folder / f"{preset}.parquet", exact=settings)
+    store.save_table(sweep.tidy(results.outcomes, small=True), folder / f"{preset}.parquet", exact=settings)
     runs = {sweep.key(setting): outcome.summary for setting, outcome in results.outcomes.items()}
     # The record is written last: where it lies, the table lies too.
     store.save_json(store.plain({**head, "skipped": results.skipped, "runs": runs}), folder / f"{preset}.json")
@@ -129,11 +135,15 @@ def read(folder: str | os.PathLike[str], name: str) -> Record:
     names = [f.name for f in dataclasses.fields(Setting) if f.name in table.columns]
     measured = [c for c in table.columns if c not in names and c != "run"]
     outcomes = {}
-    # A run that stands in two studies has its rows once for each.
-    for (_, run), rows in table.groupby(["study", "run"], sort=False, observed=True):
-        first = rows.iloc[0]
-        setting = Setting(**{name: _python(first[name]) for name in names})
-        outcomes[setting] = Outcome(rows[measured].reset_index(drop=True), head["runs"][run])
+    # A run that stands in two studies has its rows once for each, one after another.
+    own = table[["study", "run"]].astype("category").apply(lambda column: column.cat.codes)
+    starts = np.flatnonzero((own != own.shift()).any(axis=1).to_numpy())
+    firsts = table[[*names, "run"]].iloc[starts].to_dict("records")
+    histories = table[measured]
+    for start, end, values in zip(starts, [*starts[1:], len(table)], firsts, strict=True):
+        summary = head["runs"][values.pop("run")]
+        setting = Setting(**{name: _python(value) for name, value in values.items()})
+        outcomes[setting] = Outcome(histories.iloc[start:end].reset_index(drop=True), summary)
     return Record(Results(outcomes, head["skipped"]), from_records(head["checks"]), head["provenance"], table)
 
 

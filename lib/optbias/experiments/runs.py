@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -432,7 +433,7 @@ def execute(group: tuple[Setting, ...], where: Where, measure: Measure) -> list[
         }
         empty = [name for name in history.columns if history[name].isna().all()]
         outcomes.append(Outcome(measures.thinned(history, ROWS).drop(columns=empty), summary))
-    if where.checkpoints is not None:
+    if where.checkpoints is not None and int(os.environ.get("RANK", "0")) == 0:
         done = checkpoint_of(group, where)
         for file in (*done.glob("*"), *done.parent.glob(f"{done.name}.*"), done):
             file.rmdir() if file.is_dir() else file.unlink(missing_ok=True)

@@ -62,13 +62,15 @@ def save_table(table: pd.DataFrame, path: str | os.PathLike[str], exact: Collect
 
     Columns of text become categories, which Parquet stores once for each value.
     """
-    small = table.copy()
+    small = table.copy(deep=False)
     for name in small.columns:
         if small[name].dtype == np.float64 and name not in exact:
             small[name] = small[name].astype(np.float32)
         elif small[name].dtype == np.int64 and small[name].abs().max() < 2**31:
             small[name] = small[name].astype(np.int32)
-        elif not pd.api.types.is_numeric_dtype(small[name].dtype) and small[name].dtype != bool:
+        elif isinstance(small[name].dtype, pd.CategoricalDtype) or small[name].dtype == bool:
+            continue
+        elif not pd.api.types.is_numeric_dtype(small[name].dtype):
             small[name] = small[name].astype("category")
     with replacing(path) as temporary:
         small.to_parquet(temporary, index=False, compression="zstd", compression_level=9)

@@ -52,7 +52,6 @@ class Engine:
         self.t, self.resumed_at, self.seconds_before = 0, 0, 0.0
         self.set_alive(range(len(plan.rules)))
         self.orders = [Order(len(data), plan.batch_size, seed) for seed in plan.seeds] if plan.batch_size else []
-        self.host = probes.on_host(self.work.device)
         self.lag = LAG if plan.stop_below is None else 1
         self.pending: list[tuple[int, bool, Tensor]] = []
         self._fingerprint: dict[str, Any] = {}
@@ -66,6 +65,13 @@ class Engine:
         self.work = self.build(self.alive)
         flat = self.work.flat
         self.world.from_first(flat.theta)
+        self.host = probes.on_host(self.work.device)
+        if not self.host:
+            # Ends are noticed late there: the parameters of each network's last step are kept on the device.
+            self.held, self.going = (
+                flat.theta.clone(),
+                torch.ones(flat.rows, dtype=torch.bool, device=flat.theta.device),
+            )
         rules = [self.plan.rules[row] for row in self.alive]
         merge = len(self.plan.rules) > 1
         self.updates = updates(rules, flat.theta, flat.grads, flat.shapes, self.plan.fused, merge)
@@ -89,6 +95,8 @@ class Engine:
             made.t = t
             for name, value in state.items():
                 made.state[name][k - part.start] = value
+        if not self.host:
+            self.held.copy_(self.work.flat.theta)
 
     def update_of(self, k: int) -> tuple[slice, Update]:
         """The rows and the update that the ``k``-th living network belongs to."""
@@ -160,6 +168,8 @@ class Engine:
             if plan.batch_size is None:
                 measured |= self.meter.gradient(work.flat.theta, work.flat.grads)
             self.measure_rest(measured)
+        if not self.host:
+            self.hold(measured)
         if kept or not self.host:
             self.record(t, measured, kept, ends)
         if work.extra is not None:
@@ -252,6 +262,22 @@ class Engine:
         if len(self.pending) >= self.lag:
             self.flush()
 
+    def hold(self, measured: dict[str, Numbers]) -> None:
+        """On a device: keep the parameters of the networks that go on; those that end here are kept no more.
+
+        What :meth:`note` will find out from the numbers some steps later, found without waiting for them.
+        """
+        torch.where(self.going[:, None], self.work.flat.theta, self.held, out=self.held)
+        found = {name: torch.as_tensor(value, device=self.going.device) for name, value in measured.items()}
+        step_loss = found.get("loss" if self.plan.batch_size is None else "batch_loss")
+        if step_loss is not None:
+            self.going &= step_loss.isfinite()
+        if "loss" in found:
+            if "one_norm" in found:
+                self.going &= found["one_norm"].isfinite() | ~found["loss"].isfinite()
+            if self.plan.stop_below is not None:
+                self.going &= ~(found["loss"] < self.plan.stop_below)
+
     def flush(self) -> None:
         """Bring the waiting rows from the device."""
         waiting, self.pending = self.pending, []
@@ -286,6 +312,8 @@ class Engine:
         row = self.alive[k]
         if row not in self.ended:
             self.ended[row] = (t, how, error)
+            if not self.host:
+                self.work.flat.theta[k] = self.held[k]
             self.final[row] = self.work.flat.theta[k].cpu().clone()
 
     # -- results --------------------------------------------------------------------------------------------------
@@ -433,6 +461,8 @@ class Engine:
         if content["alive"] != self.alive:
             self.set_alive(content["alive"])
         self.work.flat.theta.copy_(content["theta"])
+        if not self.host:
+            self.held.copy_(self.work.flat.theta)
         for (_, made), state in zip(self.updates, content["states"], strict=True):
             made.t = state.pop("t")
             for name, value in state.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,7 +197,11 @@ def set_up(device: torch.device, precision: str, seed: int) -> Iterator[None]:
         stack.enter_context(torch.random.fork_rng(devices=[device] if cuda else []))
         torch.manual_seed(seed)
         if cuda:
-            torch.cuda.set_device(device)
+            stack.enter_context(torch.cuda.device(device))
+            # cuDNN's recurrent layers would like their weights in an order of their own. They lie in the flat buffer in
+            # that of the module; cuDNN takes a copy of them at each call, which is little beside the sequence itself.
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
             matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
             before = (matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
             matmul.allow_tf32 = cudnn.allow_tf32 = precision == "tf32"

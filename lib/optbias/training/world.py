@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
@@ -25,11 +27,12 @@ class World:
     """
 
     def __init__(self, device: torch.device) -> None:
-        if not dist.is_available():
+        if not dist.is_available() or _by_itself:
             self.rank, self.size = 0, 1
             return
-        if not dist.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ:
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if not dist.is_initialized() and several():
+            # On GPUs both: tensors there go by NCCL, what is said in Python objects by gloo, without a device.
+            dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
             atexit.register(_leave)
         self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
@@ -50,6 +53,25 @@ class World:
         box = [value]
         dist.broadcast_object_list(box, 0)
         return box[0]
+
+
+def several() -> bool:
+    """Whether ``torchrun`` started this process beside others."""
+    return dist.is_available() and int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+
+
+_by_itself = False
+
+
+@contextlib.contextmanager
+def by_itself() -> Iterator[None]:
+    """Training inside is this process's alone, and the others need not take part."""
+    global _by_itself
+    before, _by_itself = _by_itself, True
+    try:
+        yield
+    finally:
+        _by_itself = before
 
 
 def _leave() -> None:

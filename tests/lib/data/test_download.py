@@ -13,7 +13,7 @@ import pytest
 
 from optbias.data import DataError, MissingFile, download
 from optbias.data.__main__ import main
-from optbias.data.download import FILES, RemoteFile, fetch, locate
+from optbias.data.download import FILES, RemoteFile, describe, fetch, locate
 
 BODY = bytes(i * 31 % 251 for i in range(700_000))
 """More than two chunks, so that a transfer can end in the middle."""
@@ -221,7 +221,7 @@ def test_order_of_places(server, cache, tmp_path, monkeypatch):
     assert len(server.asked) == 1
 
 
-def test_a_users_file_is_verified(server, tmp_path):
+def test_a_users_file_is_verified(server, tmp_path, monkeypatch):
     (tmp_path / "file.bin").write_bytes(BODY[:-1] + b"?")
     with pytest.raises(DataError, match="should have the checksum .* or pass verify=False"):
         locate(remote(server), tmp_path)
@@ -229,6 +229,11 @@ def test_a_users_file_is_verified(server, tmp_path):
     with pytest.raises(DataError, match="should have 700,000 bytes and has 699,999"):
         locate(remote(server), tmp_path)
     assert locate(remote(server), tmp_path, verify=False) == tmp_path / "file.bin"
+    monkeypatch.setenv("OPTBIAS_VERIFY", "0")
+    assert locate(remote(server), tmp_path) == tmp_path / "file.bin"
+    assert describe(remote(server))["checksum"] == "not verified"
+    monkeypatch.setenv("OPTBIAS_VERIFY", "1")
+    assert describe(remote(server))["checksum"].startswith("sha256:")
 
 
 def test_a_known_file_says_how_to_get_it():

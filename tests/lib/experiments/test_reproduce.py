@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -50,6 +51,15 @@ def no_data(monkeypatch, tmp_path):
 def test_without_a_command_it_shows_what_there_is(capsys):
     assert main([]) == 0
     assert "reproduce" in capsys.readouterr().out
+
+
+def test_a_keyboard_interrupt_while_a_module_is_imported_is_no_traceback(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    assert main(["reproduce", "one-norm-hill"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_help_names_every_argument_of_the_command(capsys):
@@ -350,6 +360,41 @@ def test_a_killed_sweep_goes_on_to_the_same_table(smoke, tmp_path):
     assert kept <= found.provenance["runs_from_before"] < len(found.results.outcomes)
     pd.testing.assert_frame_equal(found.table, expected.table, check_exact=True)
     assert not parts.exists()
+
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+@pytest.mark.slow
+def test_several_processes_reproduce_what_one_does(tmp_path):
+    program = str(Path(__file__).with_name("reproduce_in_processes.py"))
+    environment = {k: v for k, v in os.environ.items() if k != "OPTBIAS_DATA"}
+    environment |= {"OMP_NUM_THREADS": "1", "OPTBIAS_CACHE": str(tmp_path / "cache")}
+    told = {}
+    for name, launcher in {"one": [sys.executable], "two": TORCHRUN}.items():
+        arguments = [*launcher, program, "--out", str(tmp_path / name), "--device", "cpu"]
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
+        assert (tmp_path / name / "smoke.json").exists(), done.stderr
+        assert sorted(p.name for p in (tmp_path / name).iterdir()) == ["smoke.json", "smoke.parquet"]
+        told[name] = done.stdout
+    assert "each shared by 2 processes" in told["two"]
+    assert told["two"].count("recorded in") == 1
+    one, two = (results.load("one-norm-hill", "smoke", tmp_path / name) for name in ("one", "two"))
+    assert (two.provenance["processes"], two.provenance["workers"]) == (2, 1)
+    assert list(one.results.outcomes) == list(two.results.outcomes)
+    assert len(one.results.outcomes) == 6
+    for setting, outcome in one.results.outcomes.items():
+        other = two.results.outcomes[setting].summary
+        # The table is in float32; what was computed from all steps is in the summary, in full.
+        for path in ("loss", "hill/top", "hill/end", "accuracy"):
+            assert results.at(other, path) == pytest.approx(results.at(outcome.summary, path), rel=1e-12), path
+    # A refusal ends all of them.
+    again = subprocess.run(
+        [*TORCHRUN, program, "--out", str(tmp_path / "two"), "--device", "cpu"],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert again.returncode != 0
+    assert "smoke.json is there already" in again.stderr
 
 
 # ---- the checks themselves can fail -------------------------------------------------------------------------------

@@ -17,12 +17,13 @@ from optbias.data import Split
 from optbias.models import MLP
 from optbias.rules import Adam, AdamW, GradientDescent, Momentum, Muon, Rule
 from optbias.seeding import generator
-from optbias.training import Probes, Run, TrainingError, probes, train
+from optbias.training import Probes, Run, TrainingError, probes, train, train_many
 from optbias.training.plan import Order
 
 COLUMNS = [
     "step", "loss", "one_norm", "one_norm_eps", "two_norm", "kkt_gap", "linf", "share_on_box", "share_outside",
     "q50", "q90", "q99", "batch_loss", "test_loss", "test_accuracy", "sharpness",
+    "norm_slope",
 ]  # fmt: skip
 
 
@@ -270,6 +271,34 @@ def test_ends_that_are_noticed_late_end_where_they_should(vectors, network, as_o
     losses = train(network(), vectors, Adam(lr=0.05), 40).history["loss"]
     assert run.facts["steps"] == int((losses < 0.5).idxmax()) > 3
     assert run.history["step"].tolist() == [0, run.facts["steps"]]
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 20, "full_gradient_every": 3}], ids=["full", "mini"])
+def test_a_late_noticed_end_has_the_parameters_of_its_last_step(vectors, network, options, as_on_a_gpu, monkeypatch):
+    def ending(settings, **more):
+        return train_many(lambda seed: network(), vectors, settings, 40, **options, **more)
+
+    rules = [(GradientDescent(lr=Jump(at)), 0) for at in (3, 7, 50)]
+    low = {} if options else {"stop_below": 0.6}
+    waiting = [*ending(rules, stack=True), *ending(rules, stack=False), *ending([(Adam(lr=0.05), 0)], **low)]
+    monkeypatch.undo()
+    expected = [*ending(rules, stack=True), *ending(rules, stack=False), *ending([(Adam(lr=0.05), 0)], **low)]
+    assert [run.facts["ended"] for run in waiting[:6]] == 2 * ["diverged", "diverged", "finished"]
+    assert options or waiting[6].facts["ended"] == "loss below 0.6"
+    for late, at_once in zip(waiting, expected, strict=True):
+        assert late.error == at_once.error
+        assert late.facts["steps"] == at_once.facts["steps"]
+        torch.testing.assert_close(late.theta, at_once.theta, rtol=1e-11, atol=0, equal_nan=True)
+
+
+class Jump:
+    """A learning rate that destroys the network after some steps."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def __call__(self, t):
+        return 0.1 if t < self.at else 1e308
 
 
 def test_zero_steps_measure_the_start(vectors, network):
