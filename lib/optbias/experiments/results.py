@@ -108,19 +108,18 @@ def load(
 ) -> Record | None:
     """The record of a preset in ``folder``, or in the checkout's ``results/<experiment>``; None where there is none.
 
-    ``study`` reads the record of one study of a preset whose studies are recorded one by one. Without it, all of
-    them that are there are read as one record; its provenance has that of each under ``studies``.
+    ``study`` (or ``preset`` as ``"PRESET/STUDY"``) reads the record of one study of a preset whose studies are recorded
+    one by one. Without it, all of them that are there are read as one record; its provenance has that of each under ``studies``.
     """
+    if study is not None:
+        preset = f"{preset}/{study}"
     if folder is None:
         # A preset's own record, or the folder of its studies.
-        wanted = [f"{preset}.json", preset] if study is None else [f"{preset}/{study}.json"]
-        found = next((path for file in wanted if (path := store.find(experiment, file)) is not None), None)
+        found = store.find(experiment, f"{preset}.json") or store.find(experiment, preset)
         if found is None:
             return None
-        folder = found.parent if study is None else found.parent.parent
+        folder = found.parents[len(Path(preset).parts) - 1]
     folder = Path(folder)
-    if study is not None:
-        return read(folder / preset, study) if (folder / preset / f"{study}.json").is_file() else None
     if (folder / f"{preset}.json").is_file():
         return read(folder, preset)
     studies = sorted(path.stem for path in (folder / preset).glob("*.json"))

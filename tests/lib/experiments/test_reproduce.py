@@ -147,7 +147,7 @@ def without_times(results):
     }
 
 
-def test_studies_are_recorded_one_by_one_and_a_shared_run_is_trained_once(apart, tmp_path, capsys):
+def test_studies_are_recorded_one_by_one_and_a_shared_run_is_trained_once(apart, tmp_path, capsys, monkeypatch):
     rho, beta, trained = apart
     command = ["reproduce", "one-norm-hill", "--preset", "smoke"]
     main([*command, "--out", str(tmp_path / "all")])
@@ -181,6 +181,14 @@ def test_studies_are_recorded_one_by_one_and_a_shared_run_is_trained_once(apart,
     assert list(only.results.outcomes) == rho
     assert only.provenance["runs_from_before"] == 3
     assert results.load("one-norm-hill", "smoke", tmp_path / "one", study="grid") is None
+    assert list(results.load("one-norm-hill", "smoke/order-rho", tmp_path / "one").results.outcomes) == rho
+    # The same from a checkout's results/.
+    (tmp_path / "results").mkdir()
+    (tmp_path / "one").rename(tmp_path / "results" / "one-norm-hill")
+    monkeypatch.chdir(tmp_path)
+    assert list(results.load("one-norm-hill", "smoke").results.outcomes) == list(again.results.outcomes)
+    for how in ({"preset": "smoke", "study": "order-rho"}, {"preset": "smoke/order-rho"}):
+        assert list(results.load("one-norm-hill", **how).results.outcomes) == rho
 
 
 def test_a_sweep_of_studies_goes_on_with_those_that_are_missing(apart, tmp_path, monkeypatch, capsys):
