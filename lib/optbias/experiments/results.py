@@ -109,7 +109,8 @@ def load(
     """The record of a preset in ``folder``, or in the checkout's ``results/<experiment>``; None where there is none.
 
     ``study`` (or ``preset`` as ``"PRESET/STUDY"``) reads the record of one study of a preset whose studies are recorded
-    one by one. Without it, all of them that are there are read as one record; its provenance has that of each under ``studies``.
+    one by one. Without it, all of them that are there are read as one record; its provenance has that of each under
+    ``studies``.
     """
     if study is not None:
         preset = f"{preset}/{study}"

@@ -507,7 +507,10 @@ def tidy(outcomes: dict[Any, Outcome], small: bool = False) -> pd.DataFrame:
     for field_ in dataclasses.fields(settings[0]) if settings else ():
         columns[field_.name] = _repeated([getattr(s, field_.name) for s in settings], lengths)
     # "steps", the length of the run, and "step", the row's, are different columns.
-    for name in dict.fromkeys(name for history in histories for name in history.columns):
+    measured = dict.fromkeys(name for history in histories for name in history.columns)
+    if both := set(columns) & set(measured):
+        raise ValueError(f"a field of the setting and a measured column have one name: {', '.join(sorted(both))}")
+    for name in measured:
         parts = [h[name].to_numpy() if name in h else np.full(len(h), np.nan) for h in histories]
         column = np.concatenate([part.astype(np.float32) if small and part.dtype == float else part for part in parts])
         columns[name] = column

@@ -218,6 +218,11 @@ def test_a_full_disk_ends_with_what_was_kept(tmp_path, monkeypatch):
     assert len(parts.finished()) == 2
 
 
+def test_a_field_and_a_measured_column_do_not_share_a_name():
+    with pytest.raises(ValueError, match="one name: seed"):
+        sweep.tidy({BASE: Outcome(pd.DataFrame({"step": [0], "seed": [1.0]}))})
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
