@@ -44,6 +44,25 @@ class TimeIsUp(BaseException):
     """Raised inside a student's function when its time is over; not an Exception, so that few handlers catch it."""
 
 
+class Remote:
+    """A student's function that lives in another process. :mod:`optbias.grading.session` has the real one."""
+
+    def call(self, arguments: tuple[Any, ...], seconds: float) -> tuple[Any, tuple[Any, ...], float]:
+        """The value, what became of the arguments, and the seconds that it took, at most ``seconds``.
+
+        Raises :class:`TimeIsUp`, and :class:`RemoteError` for what went wrong inside.
+        """
+        raise NotImplementedError
+
+
+class RemoteError(Exception):
+    """An error in another process: the name of its type, its text, and the seconds until it came."""
+
+    def __init__(self, name: str, text: str, seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.name, self.text, self.seconds = name, text, seconds
+
+
 class Answer:
     """A student's function under examination.
 
@@ -55,7 +74,7 @@ class Answer:
     def __init__(
         self,
         name: str,
-        function: Callable[..., Any],
+        function: Callable[..., Any] | Remote,
         *,
         shown_as: str,
         seconds: float,
@@ -72,13 +91,12 @@ class Answer:
 
     def __call__(self, *arguments: Any) -> Any:
         """The function's value. Raises :class:`CheckFailed` if it raises, or takes too long."""
-        return self._call(duplicate(arguments))
+        return self._call(duplicate(arguments))[0]
 
     def pure(self, *arguments: Any) -> Any:
         """The function's value; raises :class:`CheckFailed` if the function changes one of its arguments."""
-        given = duplicate(arguments)
-        value = self._call(given)
-        for number, (before, after) in enumerate(zip(arguments, given, strict=True)):
+        value, left = self._call(duplicate(arguments))
+        for number, (before, after) in enumerate(zip(arguments, left, strict=True)):
             if not identical(before, after):
                 which = self._arguments[number] if number < len(self._arguments) else f"argument {number + 1}"
                 raise CheckFailed(
@@ -122,22 +140,42 @@ class Answer:
         drawn = torch.rand(1, generator=self.generator(stream), dtype=torch.float64)
         return low + (high - low) * drawn.item()
 
-    def _call(self, arguments: tuple[Any, ...]) -> Any:
-        started = time.monotonic()
-        noise = silence() if self._report is None else contextlib.nullcontext()
+    def _call(self, arguments: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """The function's value, and the arguments as it left them."""
         try:
-            with noise, time_limit(self._left):
-                return self._function(*arguments)
+            if isinstance(self._function, Remote):
+                return self._call_remote(self._function, arguments)
+            started = time.monotonic()
+            noise = silence() if self._report is None else contextlib.nullcontext()
+            try:
+                with noise, time_limit(self._left):
+                    return self._function(*arguments), arguments
+            finally:
+                self._left = max(0.0, self._left - (time.monotonic() - started))
         except TimeIsUp:
             self._left = 0.0
             message = f"{self.shown_as} took longer than the {self.seconds:g} seconds that the task allows"
             raise CheckFailed(message) from None
-        except NotImplementedError:
-            raise CheckFailed(f"{self.shown_as} is not answered yet (it raises NotImplementedError)") from None
+        except RemoteError as error:
+            raise self._failed(error.name, error.text) from None
         except (Exception, SystemExit) as error:
-            raise CheckFailed(_shortened(f"{self.shown_as} raised {type(error).__name__}: {error}")) from None
-        finally:
-            self._left = max(0.0, self._left - (time.monotonic() - started))
+            raise self._failed(type(error).__name__, str(error)) from None
+
+    def _call_remote(self, function: Remote, arguments: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        try:
+            value, left, spent = function.call(arguments, self._left)
+        except RemoteError as error:
+            self._left = max(0.0, self._left - error.seconds)
+            raise
+        self._left = max(0.0, self._left - spent)
+        return value, left
+
+    def _failed(self, name: str, text: str) -> CheckFailed:
+        if name == "NotImplementedError":
+            return CheckFailed(f"{self.shown_as} is not answered yet (it raises NotImplementedError)")
+        if not name:  # the process is gone, and the text is a whole sentence
+            return CheckFailed(_shortened(f"{self.shown_as}: {text}"))
+        return CheckFailed(_shortened(f"{self.shown_as} raised {name}: {text}"))
 
 
 def duplicate(value: Any) -> Any:

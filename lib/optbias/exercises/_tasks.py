@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from optbias.exercises._answers import Answer, CheckFailed, on_screen
+from optbias.exercises._answers import Answer, CheckFailed, Remote, on_screen
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _answer(asked: Task, namespace: dict[str, Any], say: Callable[[str, str], No
             f"there is no {asked.function} yet: run the cell that begins with '{asked.anchor}', "
             "and look whether it raised an error"
         )
-    if not callable(function):
+    if not callable(function) and not isinstance(function, Remote):
         raise CheckFailed(f"{asked.function} must be a function; got {type(function).__name__}")
     if own is not None and (used := forbidden(asked, own, tuple(cells))):
         raise CheckFailed(f"{asked.function} uses {used}, which this task does not allow: write the formula yourself")
