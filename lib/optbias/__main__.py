@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "reproduce": ("optbias.experiments.reproduce", "reproduce an experiment of the two papers and check what it shows"),
+    "grade": ("optbias.grading.command", "grade a folder of submissions in a sandbox, into nbgrader's gradebook"),
     "restore": ("optbias.grading.restore", "rebuild a notebook that was handed in on its release"),
 }
 """Name of each command: the module behind it and one line of help.

@@ -9,6 +9,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from optbias.exercises._answers import Answer, CheckFailed, Remote, on_screen
@@ -69,6 +70,15 @@ def _load() -> None:
             importlib.import_module(f"optbias.exercises.{module.name}")
 
 
+def _load_module_of(name: str) -> None:
+    """Import the one module that registers a task: importing all of them takes a second."""
+    package = importlib.import_module("optbias.exercises")
+    for folder in package.__path__:
+        for path in sorted(Path(folder).glob("*.py")):
+            if path.stem.startswith(("ps_", "lab_")) and f'"{name}"' in path.read_text(encoding="utf-8"):
+                importlib.import_module(f"optbias.exercises.{path.stem}")
+
+
 def tasks() -> dict[str, Task]:
     """Every task by name."""
     _load()
@@ -77,7 +87,10 @@ def tasks() -> dict[str, Task]:
 
 def get(name: str) -> Task:
     """The task of this name; a ValueError lists those that exist."""
-    _load()
+    if name not in _registered:
+        _load_module_of(name)
+    if name not in _registered:
+        _load()
     if name not in _registered:
         raise ValueError(f"there is no task {name!r}; the tasks are {', '.join(sorted(_registered))}")
     return _registered[name]

@@ -8,9 +8,7 @@ on. No student code is ever executed in this process; it is parsed once, to look
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
-import json
 import os
 import re
 import tempfile
@@ -394,16 +392,3 @@ def suspicious(notebook: Mapping[str, Any]) -> list[str]:
                 where = grade_id(cell) or f"cell {number}"
                 found.append(f"{where}, line {row}: {words} ({match[0][:40]!r})")
     return found[:20]
-
-
-def fingerprint(*parts: bytes) -> str:
-    """A digest of a submission."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()[:24]
-
-
-def to_json(result: Result) -> str:
-    """A result as a line of JSON."""
-    return json.dumps(result.as_dict(), ensure_ascii=True)
