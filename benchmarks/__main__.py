@@ -14,9 +14,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch, numpy and JAX 
 
 import torch
 
-from benchmarks import optimizer, simulate, training, widgets
+from benchmarks import grading, optimizer, simulate, training, widgets
 
-BENCHMARKS = {"simulate": simulate.run, "optimizer": optimizer.run, "training": training.run, "widgets": widgets.run}
+BENCHMARKS = {
+    "simulate": simulate.run,
+    "optimizer": optimizer.run,
+    "training": training.run,
+    "widgets": widgets.run,
+    "grading": grading.run,
+}
 
 
 def main() -> None:

@@ -21,13 +21,25 @@ c.CourseDirectory.ignore = [".ipynb_checkpoints", "*.pyc", "__pycache__", ".pyte
 # never hear of it. They are derived from the sources, so nothing is lost by writing them again.
 c.GenerateAssignment.force = True
 
+# `python -m optbias grade` is the way to grade strangers: it has a sandbox, and tests in a process of their own. What
+# follows is for `nbgrader autograde`, which runs tests and answers in one process.
+c.Autograde.sanitize_preprocessors = [
+    stock.ClearOutput,
+    stock.DeduplicateIds,
+    stock.OverwriteKernelspec,
+    ours.OverwriteCells,
+    stock.CheckCellMetadata,
+]
 # A test cell that a student deleted comes back.
 c.OverwriteCells.add_missing_cells = True
 
-# Seconds for one cell; the tests have shorter limits of their own and say which test was too slow.
-c.Execute.timeout = 120
+# Seconds by the clock for one cell (a kernel's limit cannot count CPU time); the tests have shorter limits of their own
+# and say which test was too slow. The figures of lab-linf-constraint take 20 CPU seconds: much less than this even on a
+# machine that does other things.
+c.Execute.timeout = 600
 
 c.Autograde.autograde_preprocessors = [
+    ours.WantSeed,
     stock.Execute,
     stock.IgnorePattern,
     ClearMetadataPreprocessor,

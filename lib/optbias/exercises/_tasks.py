@@ -169,10 +169,13 @@ def forbidden(asked: Task, own: str, cells: tuple[str, ...]) -> str | None:
     seen: set[str] = set()
     while waiting:
         node = waiting.pop()
+        own_names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
         for used in _used(node, aliases | ({} if node is start else _aliases(node))):
             if any(used == name or used.startswith(name + ".") for name in asked.forbids):
                 return used
-            if used in functions and used not in seen:
+            # A stored reference (kept = torch.optim.Adam) counts, unless the code has a variable of that name.
+            stored = isinstance(functions.get(used), ast.expr)
+            if used in functions and used not in seen and not (stored and used in own_names):
                 seen.add(used)
                 waiting.append(functions[used])
     return None
@@ -180,13 +183,18 @@ def forbidden(asked: Task, own: str, cells: tuple[str, ...]) -> str | None:
 
 @functools.lru_cache(maxsize=256)
 def _names(cell: str) -> tuple[dict[str, str], dict[str, ast.AST]]:
-    """What a cell imports, as :func:`_aliases`, and the functions and classes that it defines."""
+    """What a cell imports, as :func:`_aliases`, and what it defines: functions, classes, variables."""
     tree = _parsed(cell)
     if tree is None:
         return {}, {}
     defined: dict[str, ast.AST] = {
         node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     }
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            defined |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and node.value is not None and isinstance(node.target, ast.Name):
+            defined[node.target.id] = node.value
     return _aliases(tree), defined
 
 

@@ -156,9 +156,7 @@ def load(name: str, course: Path) -> Assignment:
             f"there is no assignment {name!r} in {course}; there are {', '.join(there) or 'none'}. "
             "Run this in the course's folder (exercises/), or name it with --course"
         )
-    return from_notebooks(
-        name, course / "source" / name / f"{name}.ipynb", course / "release" / name / f"{name}.ipynb"
-    )
+    return from_notebooks(name, course / "source" / name / f"{name}.ipynb", course / "release" / name / f"{name}.ipynb")
 
 
 def forbidden_by_all(tasks: Iterable[Any]) -> list[str]:

@@ -20,8 +20,8 @@ from optbias.grading.sandbox import UNPROTECTED, Limits, SandboxError, why_not
 from optbias.grading.session import STATES, Result
 
 NO_SEED = f"""\
-WARNING: {SEED_VARIABLE} is not set. The hidden tests draw their numbers from it; without it they are those of every public
-copy of the course. Set the seed of your course and grade again with --regrade."""
+WARNING: {SEED_VARIABLE} is not set. The hidden tests draw their numbers from it; without it they are those of every
+public copy of the course. Set the seed of your course and grade again with --regrade."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,9 @@ def _positive(text: str) -> float:
 
 def _memory(text: str) -> int:
     if not text.isdigit() or not 1024 <= int(text) <= 1 << 20:
-        raise argparse.ArgumentTypeError(f"MiB, from 1024 (torch alone needs 700) to 1048576, are expected; got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"MiB, from 1024 (torch alone needs 700) to 1048576, are expected; got {text!r}"
+        )
     return int(text)
 
 
@@ -80,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         return 2
 
 
-# -- what both ways share ------------------------------------------------------------------------------------------------
+# -- what both ways share ----------------------------------------------------------------------------------------
 
 
 def _ready(options: argparse.Namespace) -> None:
@@ -90,8 +92,8 @@ def _ready(options: argparse.Namespace) -> None:
         print(UNPROTECTED, file=sys.stderr)
     elif reason is not None and options.scheduler is None:
         raise SandboxError(
-            f"{reason}.\nStudent code would run unprotected, so nothing was graded. On macOS and Windows grade in WSL 2, "
-            "in a Linux container or on a Linux machine; or add --no-sandbox and know what that means:\n" + UNPROTECTED
+            f"{reason}.\nStudent code would run unprotected, so nothing was graded. On macOS and Windows grade in WSL 2 "
+            "or on a Linux machine; or add --no-sandbox and know what that means:\n" + UNPROTECTED
         )
     if not os.environ.get(SEED_VARIABLE):
         print(NO_SEED, file=sys.stderr)
@@ -149,7 +151,7 @@ def _seed_mark() -> str:
     return hashlib.blake2b(seed.encode(), digest_size=6, person=b"exam seed").hexdigest() if seed else ""
 
 
-# -- a course of nbgrader's ----------------------------------------------------------------------------------------------
+# -- a course of nbgrader's --------------------------------------------------------------------------------------
 
 
 class Journal:
@@ -197,7 +199,9 @@ def find_course(given: Path | None) -> Path:
         if (folder / "nbgrader_config.py").is_file() or (folder / "source").is_dir():
             return folder.resolve()
     where = given if given is not None else Path.cwd()
-    raise AssignmentError(f"{where} is no nbgrader course (no nbgrader_config.py, no source/). Name it with --course DIR")
+    raise AssignmentError(
+        f"{where} is no nbgrader course (no nbgrader_config.py, no source/). Name it with --course DIR"
+    )
 
 
 @contextlib.contextmanager
@@ -212,7 +216,9 @@ def _alone(folder: Path) -> Iterator[None]:
         except ImportError:
             pass
         except OSError:
-            raise AssignmentError(f"another run grades this assignment right now (it holds {folder / 'lock'})") from None
+            raise AssignmentError(
+                f"another run grades this assignment right now (it holds {folder / 'lock'})"
+            ) from None
         yield
 
 
@@ -252,7 +258,9 @@ def _grade(options: argparse.Namespace, course: Path, of: Assignment, jobs: dict
         old = [name for name in fresh if fresh[name].version != of.version or known[name][2] != _seed_mark()]
         print(f"{len(fresh)} of {len(jobs)} have a result already; {len(waiting)} to do")
         if old:
-            print(f"  {len(old)} of them were graded with other tests or another seed: --regrade shows what would change")
+            print(
+                f"  {len(old)} of them were graded with other tests or another seed: --regrade shows what would change"
+            )
     elif waiting:
         print(f"{len(waiting)} to do with {options.workers if options.scheduler is None else 'the cluster’s'} workers")
     results = dict(fresh)
@@ -352,7 +360,7 @@ def _finish(
         nbgrader(course, url, "generate_feedback", of.name, "--force")
 
 
-# -- without nbgrader ----------------------------------------------------------------------------------------------------
+# -- without nbgrader --------------------------------------------------------------------------------------------
 
 
 def _folder(options: argparse.Namespace) -> int:
@@ -376,13 +384,15 @@ def _folder(options: argparse.Namespace) -> int:
     from optbias.grading.handed_in import guess
 
     jobs: dict[str, list[Job]] = {}
-    nothing = []
+    nothing: list[Path] = []
     for path in found:
-        name = options.assignment or guess(path.read_bytes() if path.suffix == ".py" else b"", path, among)
-        if name is None:
+        answered: str | None = options.assignment or guess(
+            path.read_bytes() if path.suffix == ".py" else b"", path, among
+        )
+        if answered is None:
             nothing.append(path)
         else:
-            jobs.setdefault(name, []).append(Job(str(path.relative_to(options.folder).with_suffix("")), path))
+            jobs.setdefault(answered, []).append(Job(str(path.relative_to(options.folder).with_suffix("")), path))
     if not jobs:
         raise AssignmentError(f"no notebook and no .py file in {options.folder} answers {' or '.join(among)}")
     pages, failed = [], False
@@ -394,7 +404,9 @@ def _folder(options: argparse.Namespace) -> int:
         print(f"{name}:")
         _say(results)
         page = options.report if len(jobs) == 1 else options.report.with_stem(f"{options.report.stem}-{name}")
-        report.write(among[name], results, page, seed=bool(os.environ.get(SEED_VARIABLE)), sandbox=not options.no_sandbox)
+        report.write(
+            among[name], results, page, seed=bool(os.environ.get(SEED_VARIABLE)), sandbox=not options.no_sandbox
+        )
         students = "".join(report.students_page(among[name], results[one]) for one in sorted(results))
         report.whole(page, page.read_text(encoding="utf-8").replace("</body>", students + "</body>"))
         pages.append(page)

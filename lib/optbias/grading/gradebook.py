@@ -1,4 +1,4 @@
-"""The only writer of the gradebook: results go into nbgrader's own tables, and graded notebooks where it looks for them.
+"""The only writer of the gradebook: results go into nbgrader's own tables, graded notebooks where it looks for them.
 
 So formgrader, ``nbgrader export`` and ``nbgrader generate_feedback`` go on as if ``nbgrader autograde`` had run.
 A submission is written in one transaction, and writing it again changes nothing.
@@ -133,9 +133,7 @@ class Writer:
         # add_submission of nbgrader's commits an empty submission first; one that is cut off there is seen as not
         # written by `scores` and is written again.
         options: dict[str, Any] = {"timestamp": result.timestamp} if result.timestamp else {}
-        submission: SubmittedAssignment = gradebook.update_or_create_submission(
-            self.of.name, result.student, **options
-        )
+        submission: SubmittedAssignment = gradebook.update_or_create_submission(self.of.name, result.student, **options)
         try:
             for notebook in submission.notebooks:
                 for grade in notebook.grades:

@@ -13,7 +13,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,9 @@ def collect(student: str, folder: Path, of: Assignment) -> Handed:
     handed.name = chosen.name
     handed.notebook = _bytes(chosen, LARGEST_NOTEBOOK)
     if not handed.notebook and chosen.stat().st_size > LARGEST_NOTEBOOK:
-        raise Rejected(f"{chosen.name} is larger than {LARGEST_NOTEBOOK >> 20} MiB: clear its outputs and hand in again")
+        raise Rejected(
+            f"{chosen.name} is larger than {LARGEST_NOTEBOOK >> 20} MiB: clear its outputs and hand in again"
+        )
     together = 0
     for path in found:
         if path.suffix == ".ipynb" or path.parent != chosen.parent or path.name == "timestamp.txt":

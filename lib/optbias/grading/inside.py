@@ -253,7 +253,10 @@ class Notebook:
     def cell(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run a cell; its outputs as JSON, in nbformat's words."""
         outputs = self.shell.record()
-        with contextlib.redirect_stdout(Stream(outputs, "stdout")), contextlib.redirect_stderr(Stream(outputs, "stderr")):
+        with (
+            contextlib.redirect_stdout(Stream(outputs, "stdout")),
+            contextlib.redirect_stderr(Stream(outputs, "stderr")),
+        ):
             self.shell.run_cell(request["source"], store_history=True)
         return {"outputs": json.dumps(outputs)}
 
@@ -383,7 +386,7 @@ def make_shell() -> Any:
                     "output_type": "execute_result",
                     "data": plain(format_dict),
                     "metadata": {},
-                    "execution_count": self.shell.execution_count,
+                    "execution_count": None,
                 }
             )
 
@@ -425,8 +428,12 @@ def make_shell() -> Any:
     config.InteractiveShell.separate_in = ""
     shell = Shell.instance(config=config, user_module=_main_module())
     for name in ("pip", "conda", "mamba", "uv"):
-        shell.register_magic_function(lambda line: None, "line", name)
+        shell.register_magic_function(_nothing, "line", name)
     return shell
+
+
+def _nothing(line: Any) -> None:
+    """A magic that does nothing."""
 
 
 def _main_module() -> types.ModuleType:

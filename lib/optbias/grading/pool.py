@@ -117,23 +117,23 @@ class Local:
                 with contextlib.suppress(OSError):  # it died while it waited: seen below
                     pipe.send(job)
                 busy[pipe] = job
-            for pipe in wait(list(busy)):
-                assert isinstance(pipe, Connection) or hasattr(pipe, "recv")
-                job = busy.pop(pipe)  # type: ignore[call-overload]
+            ready: list[Any] = wait(list(busy))
+            for pipe in ready:
+                had = busy.pop(pipe)
                 try:
-                    said = pipe.recv()  # type: ignore[union-attr]
+                    said = pipe.recv()
                 except (EOFError, OSError):
                     slot = self._gone(pipe)
                     self._start(slot)
                     busy[next(reversed(self._workers))] = None
-                    if job is None:
+                    if had is None:
                         raise SandboxError("a worker ended before it was ready") from None
-                    tried[job.student] += 1
-                    if tried[job.student] < 2:
-                        waiting.append(job)
+                    tried[had.student] += 1
+                    if tried[had.student] < 2:
+                        waiting.append(had)
                     else:
                         open_ -= 1
-                        yield unusable(job, self.work.of, "failed", "the grader's own process ended twice over it")
+                        yield unusable(had, self.work.of, "failed", "the grader's own process ended twice over it")
                     continue
                 if isinstance(said, str):
                     raise SandboxError(said)
@@ -196,7 +196,9 @@ class Cluster:
         self.work = work
         self._client = distributed.Client(address, timeout="30s", set_as_default=False)
         if not self._client.scheduler_info()["workers"]:
-            raise SandboxError(f"the scheduler at {address} has no workers yet: start some with `dask worker {address}`")
+            raise SandboxError(
+                f"the scheduler at {address} has no workers yet: start some with `dask worker {address}`"
+            )
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """The results, as they come. What a dead worker had is graded by another one."""

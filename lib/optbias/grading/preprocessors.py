@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from nbformat.notebooknode import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell, new_output
 from nbgrader import utils
 from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor
+from nbgrader.preprocessors import OverwriteCells as StockOverwriteCells
 from traitlets import List, Unicode
 
 from optbias.grading import plain
@@ -30,6 +32,42 @@ class Step(NbGraderPreprocessor):
     """What our steps share: the option that nbconvert gives to every step of an HTML export."""
 
     display_data_priority = List(["image/png", "image/jpeg", "text/plain"]).tag(config=True)
+
+
+class OverwriteCells(StockOverwriteCells):
+    """nbgrader's OverwriteCells, which warns of a locked cell only if the student changed it.
+
+    A release holds the tests without their hidden lines and the gradebook holds them with these, so nbgrader finds
+    "checksum has changed" at every test of every student, and a real change cannot be seen among them.
+    """
+
+    _untouched = False
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
+        """See whether the cell is as it was released, then overwrite it."""
+        own = cell.metadata.get("nbgrader", {})
+        self._untouched = bool(own.get("checksum")) and own["checksum"] == utils.compute_checksum(cell)
+        return super().preprocess_cell(cell, resources, cell_index)
+
+    def report_change(self, name: str, attr: str, old: Any, new: Any) -> None:
+        """Warn of what the student changed."""
+        if attr != "checksum":
+            super().report_change(name, attr, old, new)
+        elif not self._untouched:
+            self.log.warning("The locked cell %s was changed by the student; the release's is graded", name)
+
+
+class WantSeed(Step):
+    """Say loudly that the exam seed is missing, when a notebook is graded without it."""
+
+    def preprocess(self, nb: NotebookNode, resources: Any) -> tuple[NotebookNode, Any]:
+        """Look at the environment; the notebook stays as it is."""
+        if not os.environ.get("OPTBIAS_EXAM_SEED"):
+            self.log.error(
+                "OPTBIAS_EXAM_SEED is not set: the hidden tests use the numbers of every public copy of the course. "
+                "Set the seed of your course, and grade again with --force"
+            )
+        return nb, resources
 
 
 class CountErrorsOnly(Step):

@@ -78,13 +78,14 @@ def whole(path: Path, text: str) -> None:
 # -- the page ----------------------------------------------------------------------------------------------------------
 
 _STYLE = """
-body { max-width: 68rem; margin: 1rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere;
-  color: #1a1a1a; background: #fff; }
+body { max-width: 68rem; margin: 1rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif;
+  overflow-wrap: anywhere; color: #1a1a1a; background: #fff; }
 table { border-collapse: collapse; margin: .5rem 0; } .wide { overflow-x: auto; }
 th, td { border: 1px solid #bbb; padding: .2rem .55rem; text-align: left; vertical-align: top; }
 td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .warn { border-left: .3rem solid #b3261e; padding-left: .8rem; } summary { cursor: pointer; }
-svg text { font: 12px system-ui, sans-serif; fill: currentColor; } svg .bar { fill: #3b6ea8; } svg .rest { fill: #d9dfe6; }
+svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
+svg .bar { fill: #3b6ea8; } svg .rest { fill: #d9dfe6; }
 @media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #16181b; } th, td { border-color: #555; }
   svg .bar { fill: #7fb0e6; } svg .rest { fill: #333a42; } }
 """
@@ -115,7 +116,7 @@ def _page(of: Assignment, results: Mapping[str, Result], data: Mapping[str, Any]
         parts.append("<p class='warn'><strong>Graded without a sandbox:</strong> student code ran as the grader.</p>")
     parts += ["<h2>Points</h2>", histogram([result.points for result in results.values()], most)]
     parts += ["<h2>Tasks</h2><p>The share of the notebooks in which every test of the task passed.</p>"]
-    parts.append(shares({task: count for task, count in data["whole_tasks_right"].items()}, data["looked_at"]))
+    parts.append(shares(data["whole_tasks_right"], data["looked_at"]))
     parts.append("<details><summary>Test by test</summary><table><tr><th>test</th><th>points</th><th>passed</th>"
                  "<th>looks at</th></tr>")  # fmt: skip
     parts += [
@@ -170,7 +171,8 @@ def shares(counts: Mapping[str, int], of: int) -> str:
     for row, (name, count) in enumerate(counts.items()):
         y, width = 24 * row, 360 * count / of
         rows.append(
-            f"<text x='0' y='{y + 15}'>{text(name)}</text><rect class='rest' x='220' y='{y + 3}' width='360' height='16'/>"
+            f"<text x='0' y='{y + 15}'>{text(name)}</text>"
+            f"<rect class='rest' x='220' y='{y + 3}' width='360' height='16'/>"
             f"<rect class='bar' x='220' y='{y + 3}' width='{width:.1f}' height='16'/>"
             f"<text x='590' y='{y + 15}'>{count} of {of}</text>"
         )
@@ -201,7 +203,8 @@ def histogram(points: Sequence[float], most: float) -> str:
     said = f"points of {len(points)} submissions, median {middle:g}; counts by tenths of {most:g}: {counts}"
     return (
         f"<svg role='img' aria-label='{text(said)}' viewBox='0 0 640 142' width='100%' style='max-width:640px'>"
-        f"{''.join(bars)}</svg><p>Median {middle:g} of {most:g} points (written answers count when they are graded).</p>"
+        f"{''.join(bars)}</svg>"
+        f"<p>Median {middle:g} of {most:g} points (written answers count when they are graded).</p>"
     )
 
 

@@ -74,7 +74,9 @@ def why_not() -> str | None:
     if platform.system() != "Linux":
         return f"the sandbox needs Linux (this is {platform.system()})"
     if shutil.which("bwrap") is None:
-        return "bubblewrap is not installed: apt-get install bubblewrap (Debian, Ubuntu), dnf install bubblewrap (Fedora)"
+        return (
+            "bubblewrap is not installed: apt-get install bubblewrap (Debian, Ubuntu), dnf install bubblewrap (Fedora)"
+        )
     if os.geteuid() == 0 and shutil.which("setpriv") is None:
         return "setpriv (package util-linux) is not installed, and the grader runs as root"
     said = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, check=False).stdout
@@ -150,9 +152,11 @@ def hidden(forbidden: Iterable[str], stubs: Path) -> list[str]:
     for name in sorted(set(forbidden)):
         if name == "torch.optim":
             words += _torch_stubs(stubs)
-        elif name.startswith("optbias.") and name != "optbias.exercises":
+        elif name.startswith("optbias.") and not name.startswith("optbias.exercises"):
             path = _library().joinpath(*name.split(".")[1:])
-            text = f"raise ImportError({f'{name} cannot be imported while an assignment is graded that asks for it'!r})\n"
+            text = (
+                f"raise ImportError({f'{name} cannot be imported while an assignment is graded that asks for it'!r})\n"
+            )
             if path.is_dir():
                 stub = stubs / name
                 stub.mkdir()
@@ -436,7 +440,9 @@ class Run:
                     raise self.over("memory", f"it used more than {self.limits.memory_mib} MiB of memory")
                 if charged > seconds:
                     total = self.charged + charged > self.limits.total_seconds
-                    allowed = f"{self.limits.total_seconds:g} seconds for the whole notebook" if total else "its time limit"
+                    allowed = (
+                        f"{self.limits.total_seconds:g} seconds for the whole notebook" if total else "its time limit"
+                    )
                     raise self.over("time over" if total else "time", f"it took longer than {allowed}")
         finally:
             self.charged += charged

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from optbias.exercises import CheckFailed, get
+from optbias.exercises import get
 from optbias.exercises._answers import SEED_VARIABLE, Remote, RemoteError, TimeIsUp, time_limit
 from optbias.grading import codec, plain
 from optbias.grading.assignment import Assignment, grade_id
@@ -234,7 +234,7 @@ class Examiner:
 
     def _nothing(self, result: Result, state: str, reason: str) -> None:
         result.state, result.reasons = state, [reason]
-        waiting = {name: 0.0 for name in self.of.points}
+        waiting = dict.fromkeys(self.of.points, 0.0)
         result.scores = {**waiting}
         result.messages = dict.fromkeys(self.of.tests, reason)
         result.notebook = {}
@@ -260,7 +260,8 @@ class Examiner:
         result.notebook = rebuilt
 
     def _examine(self, session: Session, rebuilt: dict[str, Any], result: Result) -> None:
-        space, sources = self.space(), []
+        space = self.space()
+        sources: list[str] = []
         ran = 0
         for cell in rebuilt["cells"]:
             name = grade_id(cell)
@@ -279,9 +280,7 @@ class Examiner:
                 if failed is not None:
                     kind, _, text = failed.partition(": ")
                     result.messages[name] = text if kind == "CheckFailed" else failed
-                    cell["outputs"] = [
-                        {"output_type": "error", "ename": kind, "evalue": text, "traceback": [failed]}
-                    ]
+                    cell["outputs"] = [{"output_type": "error", "ename": kind, "evalue": text, "traceback": [failed]}]
                 continue
             if "colab-only" in cell["metadata"].get("tags", ()):
                 cell["outputs"] = []
@@ -321,9 +320,7 @@ def repaired(report: Report) -> list[str]:
     """What had to be repaired, in words; nothing if every answer stood where it belongs."""
     found = []
     for finding in report.findings:
-        if finding.how in ("cell id", "anchor", "name", "uncertain"):
-            found.append(str(finding))
-        elif "it was a" in finding.detail:
+        if finding.how in ("cell id", "anchor", "name", "uncertain") or "it was a" in finding.detail:
             found.append(str(finding))
     return found
 
@@ -369,7 +366,7 @@ _SIGNS = {
     r"sys\.meta_path|sys\.path_hooks|import_hooks|builtins\.__import__|sys\.modules\[": "changes how modules are found",
     r"gc\.get_(objects|referrers)|_getframe|f_back|inspect\.(stack|currentframe)|settrace": "looks into other frames",
     r"/proc/|ptrace|ctypes|process_vm": "reaches for its process from outside",
-    r"EXAM_SEED|gradebook|sqlite3|\.\./(source|release|submitted)|hidden.?tests": "looks for what belongs to the grader",
+    r"EXAM_SEED|gradebook|sqlite3|\.\./(source|release|submitted)|hidden.?tests": "looks for what is the grader's",
     r"os\.(fork|spawn|exec|setsid|kill)|subprocess|multiprocessing|start_new_session": "starts or ends processes",
     r"socket|urllib|requests\.|http\.client": "uses the network",
     r"signal\.(signal|setitimer|alarm)|SIGALRM": "handles signals",
