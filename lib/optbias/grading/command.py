@@ -92,7 +92,7 @@ def _ready(options: argparse.Namespace) -> None:
         print(UNPROTECTED, file=sys.stderr)
     elif reason is not None and options.scheduler is None:
         raise SandboxError(
-            f"{reason}.\nStudent code would run unprotected, so nothing was graded. On macOS and Windows grade in WSL 2 "
+            f"{reason}.\nStudent code would run unprotected, so nothing was graded. On macOS and Windows use WSL 2 "
             "or on a Linux machine; or add --no-sandbox and know what that means:\n" + UNPROTECTED
         )
     if not os.environ.get(SEED_VARIABLE):

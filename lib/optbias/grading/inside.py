@@ -428,7 +428,7 @@ def make_shell() -> Any:
     config.InteractiveShell.separate_in = ""
     shell = Shell.instance(config=config, user_module=_main_module())
     for name in ("pip", "conda", "mamba", "uv"):
-        shell.register_magic_function(_nothing, "line", name)
+        shell.register_magic_function(_nothing, "line", name)  # type: ignore[arg-type]
     return shell
 
 
