@@ -143,12 +143,15 @@ def test_the_record():
         "source": "Theorem 3.5 of <X>",
         "theorem": "",
         "ground": "",
+        "seeds": 0,
+        "loose": "",
+        "values": (0.1, 0.2, 0.0, 1.0),
     }
     assert "the ratio is &lt;1 &amp; small" in bundle["text/html"]
     assert "Theorem 3.5 of &lt;X&gt;" in bundle["text/html"]
     assert "<X>" not in bundle["text/html"]
     assert "[0.1, 0.2]" in bundle["text/plain"]
-    assert json.loads(to_json()) == [bundle[MIME]]
+    assert json.loads(to_json()) == [bundle[MIME] | {"values": [0.1, 0.2, 0.0, 1.0]}]
     assert json.loads(to_json(())) == []
 
 
@@ -170,3 +173,109 @@ def test_in_a_notebook_each_claim_is_shown_once():
         type(shell).clear_instance()
     assert result.result is None  # else the notebook would show the claim a second time
     assert [MIME in shown.data for shown in output.outputs] == [True]
+
+
+SHARP = [
+    (9.9, {"above": 1.0}),
+    (0.11, {"below": 1.0}),
+    (-0.11, {"above": -1.0}),
+    (1e-12, {"below": 1e-9}),  # zero up to rounding
+    (1e6, {"above": 0.0}),  # a sign
+    ([0.2, 1e-9], {"below": 1.0}),  # the entry that is nearest to the bound counts
+    (1e-9, {"above": 0.5e-9}),
+    (5.5, {"above": 5.0, "below": 6.0}),
+    (0.02, {"above": -0.1, "below": 0.1}),
+    (0.68, {"equals": 0.68, "tol": 0.03}),
+    (1e-15, {"equals": 0.0, "tol": 1e-9}),
+    (0.05, {"equals": 0.0, "tol": 0.2}),
+    ([1, 2, 3], {"increasing": True}),
+]
+
+LOOSE = [
+    (11.0, {"above": 1.0}, "11 times off"),
+    (0.01, {"below": 1.0}, "100 times off"),
+    (-0.01, {"above": -1.0}, "100 times off"),
+    (1e-12, {"below": 1e-6}, r"1e\+06 times off"),
+    (1.0, {"above": -1.0}, "on the other side of 0"),
+    (0.0, {"below": 1.0}, "on the other side of 0"),
+    (4.6e15, {"above": 1e3}, "times off"),
+    (50.0, {"above": 1.0, "below": 60.0}, "50 times off"),
+    (0.001, {"above": -0.1, "below": 0.1}, "100 times off"),
+    (0.683, {"equals": 0.683, "tol": 0.3}, "on the other side of 0"),
+    (0.6835, {"equals": 0.683, "rtol": 0.3}, "times off"),
+    (1e-12, {"equals": 0.0, "tol": 1e-6}, "times off"),
+]
+
+
+@pytest.mark.parametrize(("measured", "condition"), SHARP)
+def test_a_bound_near_the_value_needs_no_reason(measured, condition):
+    claim("it holds", measured, **condition)
+    assert len(ledger()) == 1
+
+
+@pytest.mark.parametrize(("measured", "condition", "how"), LOOSE)
+def test_a_bound_far_from_the_value_needs_a_reason(measured, condition, how):
+    with pytest.raises(ClaimError, match=how) as error:
+        claim("it holds", measured, **condition)
+    assert "Bring the bound within a factor 10 of the value, or say why that cannot be" in str(error.value)
+    assert ledger() == ()
+    claim("it holds", measured, **condition, loose="the bound of the theorem")
+    assert ledger()[0].loose == "the bound of the theorem"
+
+
+def test_a_reason_where_none_is_needed_is_refused():
+    with pytest.raises(ClaimError, match="Remove loose="):
+        claim("it holds", 2.0, above=1.0, loose="the bound of the theorem")
+    with pytest.raises(ValueError, match="must say in words"):
+        claim("it holds", 200.0, above=1.0, loose="theorem")
+
+
+APART = [0.3, 0.2, 0.4, 0.1, 0.35, 0.25, 0.3, 0.2]
+
+
+def test_an_order_over_seeds_is_tested_and_carries_their_number():
+    claim("A beats B", APART, above=0, order="interval")
+    claim("A beats B", torch.tensor(APART).neg(), below=0, order="sign")
+    interval, sign = ledger()
+    assert (interval.seeds, sign.seeds) == (8, 8)
+    assert interval.measured == "0.2625, 95 % interval [0.1827, 0.3423], 8 seeds"
+    assert interval.values[-4:] == pytest.approx((0.2625, 0.1827, 0.3423, 8), abs=5e-5)
+    assert sign.measured == "8 of 8 seeds, sign test p = 0.0078"
+
+
+@pytest.mark.parametrize("order", ["interval", "sign"])
+def test_an_order_that_chance_explains_does_not_hold(order):
+    with pytest.raises(ClaimError, match="does not hold"):
+        claim("A beats B", [0.3, -0.2, 0.4, -0.1, 0.3, -0.2, 0.1, 0.2], above=0, order=order)
+    with pytest.raises(ClaimError, match="does not hold"):  # the other direction
+        claim("A beats B", APART, below=0, order=order)
+    with pytest.raises(ClaimError, match="1 of 8 differences are not finite"):
+        claim("A beats B", [*APART[:7], NAN], above=0, order=order)
+    with pytest.raises(ClaimError, match="does not hold"):  # ties decide nothing
+        claim("A beats B", [0.0] * 20, above=0, order=order)
+    assert ledger() == ()
+
+
+def test_three_seeds_decide_nothing():
+    for order in ("interval", "sign"):
+        with pytest.raises(ValueError, match=r"3 seeds cannot decide an order: .* p = 0.25. Take at least 6"):
+            claim("A beats B", [0.3, 0.2, 0.4], above=0, order=order)
+
+
+def test_an_order_takes_one_bound_and_differences():
+    for condition in ({}, {"above": 0, "below": 1}, {"equals": 0.0, "above": 0}):
+        with pytest.raises(ValueError, match="takes one bound"):
+            claim("A beats B", APART, **condition, order="sign")
+    with pytest.raises(ValueError, match="order must be one of 'interval', 'sign'; got 'mean'"):
+        claim("A beats B", APART, above=0, order="mean")
+    with pytest.raises(ValueError, match=r"one paired difference a seed, in a sequence; got shape \(2, 8\)"):
+        claim("A beats B", [APART, APART], above=0, order="sign")
+    with pytest.raises(ValueError, match="seeds must be a number of seeds"):
+        claim("it holds", True, seeds=-1)
+
+
+def test_the_record_keeps_the_values_of_a_short_array_and_the_ends_of_a_long_one():
+    claim("short", [1.0, 2.0], equals=[1.0, 2.1], tol=0.2)
+    claim("long", torch.linspace(1, 2, 100), above=0.5)
+    claim("true", [True])
+    assert [record.values for record in ledger()] == [(1.0, 2.0, 1.0, 2.1), (1.0, 2.0, 0.5), ()]
