@@ -207,7 +207,7 @@ def _seeds_are_told(condition: _Condition, values: np.ndarray, order: str, seeds
 def _order(values: np.ndarray, condition: _Condition, order: str) -> tuple[bool, str, str]:
     """Whether the paired differences lie beyond the bound at :data:`LEVEL`; the finding and the demand in words."""
     upward = condition.above is not None
-    bound = condition.above if condition.above is not None else condition.below
+    bound = float((condition.above if upward else condition.below) or 0.0)
     count, side = values.size, " and ".join(condition.parts())
     if not np.isfinite(values).all():
         return False, f"{(~np.isfinite(values)).sum()} of {count} differences are not finite", side
