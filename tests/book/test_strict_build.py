@@ -137,14 +137,14 @@ def test_exactly_what_depends_on_a_change_is_executed_again(mini_book: MiniBook)
     # Status is written anew in an incremental build, with a claim that was not there before.
     mini_book.page(
         "checked",
-        "# Checked\n\n" + cell("from optbias.claims import claim\nclaim('one is one', 1.0, equals=1.0, tol=0.5);"),
+        "# Checked\n\n" + cell("from optbias.claims import claim\nclaim('one is one', 1.0, equals=1.0, tol=0.03);"),
     )
     added = mini_book.build()
     assert added.code == 0, added.log
     assert added.executed == ["checked"]
     status = re.sub(r"<[^>]+>", "", mini_book.html("status"))
     assert "one is one" in status
-    assert "1 ± 0.5" in status
+    assert "1 ± 0.03" in status
 
     again = mini_book.build("--force")  # with outputs from the cache, the claims are still known
     assert again.executed == []
