@@ -178,6 +178,11 @@ def _ground(kind: str, theorem: str, run: Any) -> str:
     """What a claim of kind "theorem" stands on, in words; "" for the other kinds."""
     if bool(theorem) != (run is not None):
         raise ValueError("theorem= and run= go together: the theorem's label, and the run that it must cover")
+    if kind == "theorem" and not theorem:
+        raise ValueError(
+            'kind="theorem" needs theorem= and run=: the label of the theorem, and an optbias.theory.theorems.Run '
+            'that it must cover. A number that no theorem covers is claimed with kind="measured"'
+        )
     if theorem and kind != "theorem":
         raise ValueError(f'theorem= needs kind="theorem"; got kind={kind!r}')
     if run is not None and not hasattr(run, "under"):

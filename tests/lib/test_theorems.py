@@ -177,6 +177,8 @@ def test_a_claim_records_its_theorem_and_refuses_a_run_outside_it() -> None:
         claim("the box", 0.5, below=1.0, kind="theorem", theorem="thm-linf-constraint-hardbox", run=Run(AdamW(0.1)))
     with pytest.raises(ValueError, match="go together"):
         claim("the box", 0.5, below=1.0, kind="theorem", theorem=BOX)
+    with pytest.raises(ValueError, match='A number that no theorem covers is claimed with kind="measured"'):
+        claim("the box", 0.5, below=1.0, kind="theorem")
     with pytest.raises(ValueError, match='needs kind="theorem"'):
         claim("the box", 0.5, below=1.0, theorem=BOX, run=Run())
     with pytest.raises(TypeError, match="run must be"):

@@ -307,12 +307,34 @@ $\beta_1 = \beta_2$.""",
 )
 
 
+def _spike(run: Run) -> np.ndarray | None:
+    """C of the game that the run plays, as its loss says; None for anything but a game."""
+    slopes = getattr(run.loss, "slopes", None)
+    return None if slopes is None else as_array(slopes)[0]
+
+
+def _three_step_game(run: Run) -> Answer:
+    spike = _spike(run)
+    if spike is None:
+        return None, ""
+    slopes = as_array(run.loss.slopes)
+    three = slopes.shape[0] == 3 and bool(np.all(slopes[1:] == -1)) and (run.loss.low, run.loss.high) == (-1, 1)
+    return three and bool(np.all(spike > 2)), f"a cycle of {slopes.shape[0]} slopes, the first {show(spike)}"
+
+
 def _three_step_beta2(run: Run) -> Answer:
-    found, spike = h.betas(run), getattr(run.loss, "spike", None)
+    found, spike = h.betas(run), _spike(run)
     if found is None or spike is None:
         return None, ""
-    wanted = 1 / (1 + as_array(spike) ** 2)
-    return bool(np.all(np.abs(found[1] - wanted) < 1e-12)), f"beta2 = {show(found[1])}"
+    return bool(np.all(np.abs(found[1] - 1 / (1 + spike**2)) < 1e-12)), f"beta2 = {show(found[1])}"
+
+
+def _starts_at_one(run: Run) -> Answer:
+    return (
+        (None, "")
+        if run.start is None
+        else (bool(np.all(as_array(run.start) == 1)), f"x_1 = {show(as_array(run.start))}")
+    )
 
 
 def _reddi_rate(run: Run) -> Answer:
@@ -340,8 +362,10 @@ AMSGRAD = (
         "Adam can have linear regret",
         "amsgrad",
         (
-            vouched(
-                "game", "the game on $[-1,1]$ with $f_t = Cx$ in every third round, $-x$ in the others, and $C > 2$"
+            Hypothesis(
+                "game",
+                "the game on $[-1,1]$ with $f_t = Cx$ in every third round, $-x$ in the others, and $C > 2$",
+                _three_step_game,
             ),
             rule("Adam", "Adam"),
             h.UNCORRECTED,
@@ -350,7 +374,7 @@ AMSGRAD = (
             Hypothesis("beta2", r"$\beta_2 = 1/(1+C^2)$", _three_step_beta2),
             h.ROOT_RATES,
             Hypothesis("rate-small", r"$0 < \eta < \sqrt{1-\beta_2}$", _reddi_rate),
-            vouched("start", "projection to the interval, from $x_1 = 1$"),
+            Hypothesis("start", "projection to the interval, from $x_1 = 1$", _starts_at_one),
         ),
         r"$x_{3k+1} = 1$ for all $k \ge 0$, so $R_T/T \not\to 0$.",
         source="{cite:t}`reddi2018convergence`, Theorem 1",

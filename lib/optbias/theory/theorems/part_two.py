@@ -37,17 +37,6 @@ def _frank_wolfe_rates(run: Run, t: np.ndarray) -> np.ndarray | None:
     return None if decay is None else 2 / (decay.reshape(1, -1) * (t + 1))
 
 
-def _bounded_direction(run: Run) -> Answer:
-    """Whether every update is at most 1 long: steepest directions, signs, and Adam with equal betas."""
-    known = run.is_a(*STEEPEST, "Lion", *h.ADAPTIVE[:2])
-    if not known:
-        return None, ""
-    if not run.is_a(*h.ADAPTIVE):
-        return True, "a direction of norm 1"
-    holds, found = h.BETAS_EQUAL.ask(run)
-    return (True, found) if holds else (None, found)
-
-
 def _steepest(run: Run) -> Answer:
     if run.rule is None:
         return None, ""
@@ -55,6 +44,14 @@ def _steepest(run: Run) -> Answer:
         run.is_a("Muon") and run.rule.orthogonalize == "svd" and not run.rule.adjust_lr
     )
     return (True, "an exact steepest direction") if exact else (None, f"the rule {type(run.rule).__name__}")
+
+
+def _bounded_direction(run: Run) -> Answer:
+    """Whether every update is at most 1 long: steepest directions, and Adam with equal betas."""
+    if run.is_a("Adam", "AdamW"):
+        holds, found = h.BETAS_EQUAL.ask(run)
+        return (True, found) if holds else (None, found)
+    return _steepest(run)
 
 
 def _gd_rate(run: Run) -> Answer:
