@@ -174,6 +174,7 @@ if (previews.size) {
       Object.assign(more, { className: "preview-more", textContent: "Tap the link again to go there." });
       box.append(more);
     }
+    link.removeAttribute("title"); // the browser's own note would cover this one
     link.setAttribute("aria-describedby", box.id);
     box.hidden = false;
     box.scrollTop = 0;

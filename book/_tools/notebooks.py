@@ -467,7 +467,9 @@ class Translator:
         except ValueError as error:
             raise TranslationError(f"book/{self.page}.md: {error}") from error
         link = self.reference("prf:ref", self.target(theorem.key), words)
-        name, conditions = self.inline(theorem.name), self.inline(theorem_cards.conditions(theorem, part))
+        # A bar would end the cell of a table.
+        written = theorem_cards.conditions(theorem, part).replace("|", r"\vert ")
+        name, conditions = self.inline(theorem.name), self.inline(written)
         return f"{link} ({name}, if: {conditions})"
 
     def citation(self, role: str, keys: str) -> str:

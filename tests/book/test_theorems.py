@@ -103,3 +103,58 @@ def test_a_page_carries_what_its_links_show_and_nothing_twice() -> None:
 
 def test_a_page_without_links_stays_as_it_is() -> None:
     assert previews.with_previews("<p>x</p>", "page.html", lambda file: "") == "<p>x</p>"
+
+
+# -- where a theorem is repeated ---------------------------------------------------------------------------------------
+
+# Words with which a sentence claims more than one run can show. A summary bullet or a clinic entry that uses one must
+# refer to its theorem with {thm}, which carries the conditions, or be answered in WITHOUT.
+GENERAL = re.compile(
+    r"\b(theorems?|lemma|proof|proved|convex|converges?|diverges?|limits?|KKT|minimis\w+|stationary|regret|unbiased|"
+    r"stable|stability|at most|no larger|no more than|never|always|whatever|any|every|all gradients|if and only if|"
+    r"only if|only from|exactly|invariant|unchanged|hard|bound(?:s|ed)?|ends? (?:at|on|up)|order of accuracy|"
+    r"modified equation|least fraction|(?:inside|outside) the box)\b"
+)
+WITHOUT: dict[tuple[str, str], str] = {
+    ("landscapes", "Saddles slow a run"): "the theorem is of another paper, cited with its conditions where it is used",
+    ("landscapes", "A cliff throws the"): "norm clipping bounds the step by its definition",
+    ("one-norm-hill", "At matched loss the"): "the seeds of the record, no theorem",
+    ("beyond", "Newton-Schulz replaces 1 by"): "says of a run that it misses the point of the theorem",
+    ("misconceptions", "**A step is taken"): "a kind of mistake, no statement about a rule",
+    ("misconceptions", "(mis-saddle-stuck)="): "the theorem is of another paper, cited here with its conditions",
+    ("misconceptions", "(mis-eps-quotient)="): "arithmetic of the formula in the entry",
+}
+
+
+def repeated() -> dict[tuple[str, str], str]:
+    """Each bullet of a summary and each entry of the clinic, without its code, by page and first words."""
+    found = {}
+    for name, text in TEXTS.items():
+        if "\n## Summary" not in text:
+            continue
+        summary = text.split("\n## Summary")[1].split("\n## ")[0]
+        bullets = re.split(r"^[-*] ", summary, flags=re.M)[1:]
+        entries = []
+        if name == "misconceptions":
+            entries = re.findall(r"^(\(mis-[a-z0-9-]+\)=\n.*?)^```\{code-cell\}", text, re.M | re.S)
+        for piece in [*bullets, *entries]:
+            words = piece.split()
+            start = words[0] if piece.startswith("(mis-") else " ".join(words[:4])
+            found[name, start] = re.sub(r"\$[^$]*\$|\[[^\]]*\]\([^)]*\)", "", piece.strip())
+    return found
+
+
+def test_what_repeats_a_theorem_shows_its_conditions() -> None:
+    pieces = repeated()
+    bare = {key: text for key, text in pieces.items() if "{thm}`" not in text}
+    talk = {key: GENERAL.findall(text) for key, text in bare.items()}
+    wrong = [
+        f"{key}: {sorted(set(words))}\n    {bare[key]}" for key, words in talk.items() if words and key not in WITHOUT
+    ]
+    assert not wrong, (
+        "These repeat a theorem without its conditions. Refer to it, {thm}`KEY`, which shows them; or, where no "
+        "theorem is repeated, say why in WITHOUT:\n" + "\n".join(wrong)
+    )
+    stale = [key for key in WITHOUT if not talk.get(key)]
+    assert not stale, f"answered in WITHOUT, but there is nothing to answer: {stale}"
+    assert all(len(reason.split()) >= 4 for reason in WITHOUT.values())

@@ -19,6 +19,8 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 
+from optbias.theory.theorems import THEOREMS, plain
+
 from .execution import executed
 
 MIME = "application/vnd.optbias.claim+json"
@@ -45,7 +47,7 @@ class status_table(nodes.General, nodes.Element):
 
 
 class StatusDirective(SphinxDirective):
-    """``claims-ledger``, ``execution-table``, ``versions-table`` and ``build-summary``."""
+    """``claims-ledger``, ``theorems-table``, ``execution-table``, ``versions-table`` and ``build-summary``."""
 
     has_content = False
 
@@ -133,6 +135,7 @@ def _toctree(env: BuildEnvironment, name: str) -> Iterable[str]:
 def replace(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     makers = {
         "claims-ledger": _ledger,
+        "theorems-table": _theorems,
         "execution-table": _execution,
         "versions-table": _versions,
         "build-summary": _summary,
@@ -144,13 +147,15 @@ def replace(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 def _summary(app: Sphinx, docname: str) -> list[nodes.Node]:
     records = _in_reading_order(app.env)
     seconds = sum(record["seconds"] for _, record in records)
-    claims = sum(len(record["claims"]) for _, record in records)
+    kinds = [claim["kind"] for _, record in records for claim in record["claims"]]
+    claims = len(kinds)
     cells = sum(record["cells"] for _, record in records)
     now = time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time())))
     text = (
         f"State of {time.strftime('%d %B %Y', now).lstrip('0')}: {len(records)} pages with {cells} code cells ran from "
         f"top to bottom without an error, in {seconds:.0f} seconds together, and checked {claims} claims. "
-        "All of them hold."
+        f"All of them hold: {kinds.count('measured')} measured here, {kinds.count('theorem')} what a theorem says of "
+        f"a run that meets its conditions, {kinds.count('reported')} reported by a source."
     )
     return [nodes.paragraph("", text)]
 
@@ -177,7 +182,9 @@ def _ledger(app: Sphinx, docname: str) -> list[nodes.Node]:
         rows = []
         for claim in record["claims"]:
             statement = nodes.paragraph("", claim["statement"])
-            note = KINDS.get(claim["kind"], claim["kind"]) + (f"; {claim['source']}" if claim["source"] else "")
+            note = "; ".join(
+                filter(None, (KINDS.get(claim["kind"], claim["kind"]), claim["source"], claim.get("ground", "")))
+            )
             rows.append(
                 [
                     [statement, nodes.paragraph("", note, classes=["claim-note"])],
@@ -187,6 +194,27 @@ def _ledger(app: Sphinx, docname: str) -> list[nodes.Node]:
             )
         made += [heading, _table(["Claim", "Measured", "Allowed"], rows, [6, 3, 3])]
     return made or [nodes.paragraph("", "No page has checked a claim yet.")]
+
+
+def _theorems(app: Sphinx, docname: str) -> list[nodes.Node]:
+    """Each theorem with its conditions and the number of claims that stand on it."""
+    cited = [
+        claim["theorem"].partition(":")[0]
+        for _, record in _in_reading_order(app.env)
+        for claim in record["claims"]
+        if claim.get("theorem")
+    ]
+    order = {name.rpartition("/")[2]: i for i, name in enumerate(_toctree(app.env, app.env.config.root_doc))}
+    rows: list[list] = []
+    for theorem in sorted(THEOREMS.values(), key=lambda theorem: order.get(theorem.page, len(order))):
+        target = next((name for name in app.env.all_docs if name.rpartition("/")[2] == theorem.page), None)
+        name = nodes.Text(f"{theorem.kind.capitalize()}: {plain(theorem.name)}")
+        if target is not None:
+            uri = f"{app.builder.get_relative_uri(docname, target)}#{theorem.key}"
+            name = nodes.reference("", "", name, internal=True, refuri=uri)
+        conditions = "; ".join(plain(hypothesis.text) for hypothesis in theorem.hypotheses)
+        rows.append([name, conditions, str(cited.count(theorem.key))])
+    return [_table(["Statement", "Conditions", "Claims"], rows, [4, 7, 1])]
 
 
 def _page_link(app: Sphinx, docname: str, target: str) -> nodes.Node:
@@ -218,7 +246,7 @@ def _row(cells: list) -> nodes.row:
 
 def setup(app: Sphinx) -> None:
     app.add_node(status_table)
-    for name in ("claims-ledger", "execution-table", "versions-table", "build-summary"):
+    for name in ("claims-ledger", "theorems-table", "execution-table", "versions-table", "build-summary"):
         app.add_directive(name, StatusDirective)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", forget)
