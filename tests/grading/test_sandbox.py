@@ -51,7 +51,7 @@ def test_nothing_of_the_host_is_seen(run):
         run,
         "sorted(os.environ)",
         "os.environ.get('OPTBIAS_EXAM_SEED')",
-        "[p for p in glob.glob('/**/*.ipynb', recursive=True) if 'nbgrader' not in p and 'site-packages' not in p]",
+        "[p for d in range(5) for p in glob.glob('/' + '*/' * d + '*.ipynb')]",
         f"os.path.exists({os.path.abspath('exercises/text')!r})",
         "os.path.exists('/etc/passwd')",
         "sorted(int(p) for p in os.listdir('/proc') if p.isdigit())",
@@ -127,7 +127,10 @@ LIMITS = {
     ),
     "death": ("import os\nos._exit(3)", "died"),
     "a segfault": ("import ctypes\nctypes.string_at(0)", "died"),
-    "output": ("import os\nfor fd in range(3, 20):\n    try:\n        while True: os.write(fd, b'\\0' * 65536)\n    except OSError: pass", "output"),
+    "a message that is none": (
+        "import os\nfor fd in range(3, 20):\n    try: os.write(fd, b'\\xff' * 64)\n    except OSError: pass\nwhile True: pass",
+        "output",
+    ),
 }  # fmt: skip
 
 
@@ -141,6 +144,14 @@ def test_a_limit_ends_the_process_and_says_why(kind, run):
     assert not run.alive
     with pytest.raises(Ended):
         run.cell("1")
+
+
+@here
+def test_all_that_it_says_together_has_a_limit(run):
+    with pytest.raises(Ended) as caught:
+        for _ in range(100):
+            run.cell("print('x' * 200_000)")
+    assert caught.value.kind == "output"
 
 
 @here
@@ -224,6 +235,11 @@ def test_outputs_are_those_of_a_notebook(any_run):
     assert any("image/png" in output.get("data", {}) for output in picture)
     assert any_run.cell("%%time\n!echo from the shell")
     assert any_run.names(["nothing", "plt", "sys"]) == {"nothing": None, "plt": "module", "sys": "module"}
+
+
+def test_continuous_integration_has_the_sandbox():
+    if os.environ.get("CI"):
+        assert sandbox.why_not() is None
 
 
 def test_where_there_is_no_sandbox_it_says_what_to_do(monkeypatch):

@@ -547,7 +547,7 @@ class Sandbox:
         order = json.dumps(
             {
                 "confine": True,
-                "disk": disk,
+                "disk": 2 * disk,
                 "files": {name: data.hex() for name, data in files.items()},
                 "limits": {
                     "RLIMIT_AS": memory,
