@@ -235,7 +235,16 @@ def _positions(losses: Sequence[float], level: float) -> list[int]:
     return [t for t, loss in enumerate(losses) if loss < level]
 
 
+def _by_halves(losses: Sequence[float], values: Sequence[float], level: float) -> float:
+    low, high = 0, len(losses)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if losses[middle] < level else (middle + 1, high)
+    return values[low] if low < len(losses) else math.nan
+
+
 LEVEL_SLIPS: dict[str, Callable[[Sequence[float], Sequence[float], float], float]] = {
+    "a search by halves presumes a loss that only falls; a loss may rise again: look from the start": _by_halves,
     "that is the last step below the level; the first one counts": lambda f, n, c: n[_positions(f, c)[-1]],
     "that is the step before: its loss is not below the level": lambda f, n, c: n[_positions(f, c)[0] - 1],
     "that is the step after the first one below": lambda f, n, c: n[_positions(f, c)[0] + 1],
@@ -278,7 +287,9 @@ def level_is_right(answer: Answer, losses: list[float], values: list[float], lev
             raise CheckFailed("the loss never gets below the level: math.nan is asked for")
         return
     if value.numel() == 1 and torch.isnan(value).all():
-        raise CheckFailed("NaN, although the loss gets below the level")
+        halved = math.isnan(_by_halves(losses, values, level))
+        hint = ". Does it presume a loss that only falls? A loss may rise again: look from the start" if halved else ""
+        raise CheckFailed(f"NaN, although the loss gets below the level{hint}")
     slips = {sentence: _safely(wrong, losses, values, level) for sentence, wrong in LEVEL_SLIPS.items()}
     same(got, right, "the norm", slips=slips)
 

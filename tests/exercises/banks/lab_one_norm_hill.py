@@ -275,6 +275,22 @@ def accumulate(means, sizes):
         "the step": wrong(
             "first", "ends", says="number of the step", change={"return norm": "return float(losses.index(loss))"}
         ),
+        "a search by halves": wrong(
+            "first",
+            says="only falls",
+            code="""
+# exercise: hill-at-loss
+def norm_at_loss(losses, norms, level):
+    low, high = 0, len(losses)
+    while low < high:
+        middle = (low + high) // 2
+        if losses[middle] < level:
+            high = middle
+        else:
+            low = middle + 1
+    return norms[low] if low < len(losses) else math.nan
+""",
+        ),
         "at most": wrong("ends", says="its loss is not below the level", change={"loss < level": "loss <= level"}),
         "the smallest": wrong(
             "first",
