@@ -11,7 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from optbias import _checks
 from optbias.rules import Rule
-from optbias.rules.base import at_step, check_no_nan
+from optbias.rules.base import at_step, check_no_nan, stand_in
 
 BLOCK = 65_536
 """Entries updated at a time on a CPU. The temporaries of one block stay in the cache, which is what
@@ -146,8 +146,8 @@ def _own(value: Any) -> Any:
 
 
 def _try(rule: Rule, param: Tensor) -> None:
-    """Raise ValueError or TypeError if ``rule`` cannot update ``param``: one step on a tensor without numbers."""
-    without = torch.empty_like(param, device="meta", requires_grad=False)
+    """Raise ValueError or TypeError if ``rule`` cannot update ``param``: one step on a tensor that stands for it."""
+    without = stand_in(param)
     for name, number in _at(rule, 1).tensors():
         if number.numel() > 1 and _broadcast(number.shape, param.shape) != param.shape:
             raise ValueError(
@@ -158,7 +158,7 @@ def _try(rule: Rule, param: Tensor) -> None:
     try:
         new, after = rule.equations(without, without, dict(state))
     except (NotImplementedError, RuntimeError):
-        return  # equations that look at numbers; the first step will tell
+        return  # equations that look at numbers, of which a big parameter has none here; the first step will tell
     rule.check_names(after)
     for name, made, wanted in [("theta", new, without), *((n, after[n], state[n]) for n in rule.moments)]:
         if made.shape != wanted.shape:
@@ -204,9 +204,7 @@ def _translated(optimizer: RuleOptimizer, state_dict: dict[str, Any]) -> dict[st
     for key, state in state_dict["state"].items():
         rule.check_names(state)
         state = dict(state) | {"t": int(state["t"])}
-        for moment, wanted in (
-            rule.first(torch.empty_like(param_of[key], device="meta")).items() if key in param_of else ()
-        ):
+        for moment, wanted in rule.first(stand_in(param_of[key])).items() if key in param_of else ():
             if state[moment].shape != wanted.shape:
                 raise ValueError(
                     f"state[{moment!r}] of parameter {key} must have shape {tuple(wanted.shape)}; "

@@ -19,6 +19,9 @@ Number = float | Tensor
 Rate = float | Tensor | Callable[[int], float | Tensor]
 """A learning rate: a :data:`Number`, or a function of the step ``t = 1, 2, ...`` that returns one."""
 
+Dim = int | tuple[int, ...] | None
+"""The axes of one parameter; None: all."""
+
 State = dict[str, Any]
 """What a rule remembers: ``"t"``, the steps done; its moments, which are tensors; and its numbers, which are not."""
 
@@ -126,7 +129,7 @@ class Rule(ABC):
 
     def _check_state(self, theta: Tensor, state: State) -> None:
         self.check_names(state)
-        firsts = {} if type(self).first is Rule.first else self.first(torch.empty_like(theta, device="meta"))
+        firsts = {} if type(self).first is Rule.first else self.first(stand_in(theta))
         for name in self.moments:
             shape, full_shape = state[name].shape, firsts.get(name, theta).shape
             # A moment may still lack the axes that a grid of learning rates has given to theta.
@@ -160,6 +163,14 @@ class Rule(ABC):
             for number in (value if isinstance(value, (tuple, list)) else (value,))
         ]
         return [(name, number) for name, number in numbers if isinstance(number, Tensor)]
+
+
+def stand_in(theta: Tensor) -> Tensor:
+    """A tensor of the shape and dtype of ``theta`` to try equations on: zeros, or no memory at all if it is big."""
+    if theta.numel() <= 65_536:
+        return torch.zeros_like(theta, requires_grad=False)
+    # torch needs a second to load what tensors without memory take, once in a process.
+    return torch.empty_like(theta, device="meta", requires_grad=False)
 
 
 def at_step(lr: Rate, t: int) -> Number:
@@ -215,11 +226,37 @@ def check_decay(**decays: Any) -> None:
         _checks.number(name, value, low=0.0, high=1.0, open_high=True)
 
 
-def check_betas(betas: Any) -> None:
-    """Require a pair of decay factors in [0, 1)."""
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise TypeError(f"betas must be a pair (beta1, beta2); got {betas!r}")
-    check_decay(**{"betas[0]": betas[0], "betas[1]": betas[1]})
+def check_betas(betas: Any, count: int = 2) -> None:
+    """Require a pair (or ``count``) of decay factors in [0, 1)."""
+    if not isinstance(betas, (tuple, list)) or len(betas) != count:
+        form = "a pair (beta1, beta2)" if count == 2 else f"{count} numbers"
+        raise TypeError(f"betas must be {form}; got {betas!r}")
+    check_decay(**{f"betas[{k}]": beta for k, beta in enumerate(betas)})
+
+
+def check_share(**shares: Any) -> None:
+    """Require each to be a number in [0, 1]."""
+    for name, value in shares.items():
+        _checks.number(name, value, low=0.0, high=1.0)
+
+
+def check_positive(**values: Any) -> None:
+    """Require each to be a number > 0."""
+    for name, value in values.items():
+        _checks.number(name, value, low=0.0, open_low=True)
+
+
+def check_dim(dim: Any) -> None:
+    """Require None, an axis, or a tuple of axes."""
+    axes = dim if isinstance(dim, tuple) else () if dim is None else (dim,)
+    if any(isinstance(axis, bool) or not isinstance(axis, int) for axis in axes):
+        raise TypeError(f"dim must be an integer, a tuple of them or None; got {dim!r}")
+
+
+def check_matrix(rule: Rule, theta: Tensor) -> None:
+    """Require a matrix, or a batch of them."""
+    if theta.ndim < 2:
+        raise ValueError(f"{type(rule).__name__} needs a matrix (two axes); got shape {tuple(theta.shape)}")
 
 
 def check_nonnegative(**values: Any) -> None:

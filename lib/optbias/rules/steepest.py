@@ -1,4 +1,4 @@
-"""Normalised steepest descent and its momentum versions: SignGD, NSD with weight decay, Lion, Muon."""
+"""Normalised steepest descent and its momentum versions: SignGD, Signum, NSD with weight decay, Lion, Muon."""
 
 from __future__ import annotations
 
@@ -78,6 +78,36 @@ class SignGD(Rule):
         lr = at_step(self.lr, t)
         theta = decay(theta, lr, self.weight_decay)
         return theta - lr * grad.sign(), {"t": t}
+
+
+@dataclass(frozen=True)
+class Signum(Rule):
+    r"""Signum: sign descent on a moving average of the gradient.
+
+    .. math:: m \leftarrow \beta m + (1-\beta) g, \qquad \theta \leftarrow (1-\eta\lambda)\theta -
+              \eta\,\mathrm{sign}(m)
+
+    Lion with equal betas, up to the order of step and average. Source: Bernstein et al., arXiv 1802.04434.
+    """
+
+    lr: Rate = 1e-3
+    beta: Number = 0.9
+    weight_decay: Number = 0.0
+
+    moments: ClassVar[tuple[str, ...]] = ("m",)
+    torch_names: ClassVar[dict[str, str]] = {"beta": "momentum"}
+    elementwise = True
+
+    def __post_init__(self) -> None:
+        base.check_rate(self.lr)
+        base.check_decay(beta=self.beta)
+        base.check_nonnegative(weight_decay=self.weight_decay)
+
+    def equations(self, theta: Tensor, grad: Tensor, state: State) -> tuple[Tensor, State]:
+        t = state["t"] + 1
+        lr = at_step(self.lr, t)
+        m = self.beta * state["m"] + (1 - self.beta) * grad
+        return decay(theta, lr, self.weight_decay) - lr * m.sign(), {"t": t, "m": m}
 
 
 @dataclass(frozen=True)

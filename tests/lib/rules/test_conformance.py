@@ -11,17 +11,39 @@ import torch
 from torch import Tensor
 
 from optbias.rules import (
+    ADOPT,
+    ASGD,
+    LAMB,
+    LARS,
+    RULES,
+    SOAP,
+    AdaBelief,
+    Adadelta,
+    Adafactor,
     AdaGrad,
     Adam,
+    Adamax,
+    AdamMini,
     AdamW,
+    AdEMAMix,
     AMSGrad,
+    CautiousAdamW,
     GradientDescent,
+    LaProp,
     Lion,
     Momentum,
     Muon,
+    NAdam,
     NormalizedSteepestDescent,
+    RAdam,
     RMSProp,
+    Rprop,
+    ScheduleFreeAdamW,
+    ScheduleFreeSGD,
+    Shampoo,
     SignGD,
+    Signum,
+    Yogi,
 )
 from optbias.seeding import generator
 from optbias.torch_optimizer import BLOCK, as_torch
@@ -54,6 +76,13 @@ ADAM_GRID = [
     for rest in grid(betas=[(0.9, 0.999), (0.5, 0.5), (0.0, 0.9), (0.99, 0.9)], weight_decay=[0.0, 0.1])
 ]
 
+
+def decoupled_too(rule, twin):
+    return lambda **kw: (rule(**kw), twin, {"decoupled_weight_decay" if k == "decoupled" else k: kw[k] for k in kw})
+
+
+VARIANT_GRID = [{}, {"lr": 0.1, "eps": 1e-2, "weight_decay": 0.1}]
+
 TWINS = {
     "SGD": (
         lambda lr, weight_decay: (
@@ -72,6 +101,27 @@ TWINS = {
     "Adam": (same_names(Adam, torch.optim.Adam), ADAM_GRID),
     "AMSGrad": (same_names(AMSGrad, torch.optim.Adam, amsgrad=True), ADAM_GRID),
     "AdamW": (same_names(AdamW, torch.optim.AdamW), ADAM_GRID),
+    "NAdam": (
+        decoupled_too(NAdam, torch.optim.NAdam),
+        [*VARIANT_GRID, {"betas": (0.5, 0.5), "momentum_decay": 0.1}, {"weight_decay": 0.1, "decoupled": True}],
+    ),
+    # With beta2 = 0.5 there is never a second moment, with 0.9 after nine steps.
+    "RAdam": (
+        decoupled_too(RAdam, torch.optim.RAdam),
+        [*VARIANT_GRID, *grid(betas=[(0.5, 0.5), (0.9, 0.9)]), {"weight_decay": 0.1, "decoupled": True}],
+    ),
+    "Adamax": (same_names(Adamax, torch.optim.Adamax), [*VARIANT_GRID, {"betas": (0.5, 0.5)}]),
+    "Adadelta": (same_names(Adadelta, torch.optim.Adadelta), [*VARIANT_GRID, {"rho": 0.5}]),
+    "Adafactor": (
+        lambda eps1=None, eps2=1e-3, **kw: (
+            Adafactor(eps1=eps1, eps2=eps2, **kw),
+            torch.optim.Adafactor,
+            kw | {"eps": (eps1, eps2)},
+        ),
+        [{}, {"lr": 0.1, "weight_decay": 0.1}, {"beta2_decay": -0.5, "d": 2.0, "eps1": 0.1, "eps2": 0.5}],
+    ),
+    "ASGD": (same_names(ASGD, torch.optim.ASGD), [{}, {"lr": 0.1, "lambd": 1e-2, "weight_decay": 0.1, "t0": 20}]),
+    "Rprop": (same_names(Rprop, torch.optim.Rprop), [{}, {"lr": 0.1, "etas": (0.3, 1.5), "step_sizes": (1e-3, 1.0)}]),
 }
 
 
@@ -161,6 +211,13 @@ def test_defaults_are_those_of_torch():
         (RMSProp(), torch.optim.RMSprop, ["lr", "eps"]),
         (GradientDescent(), torch.optim.SGD, ["lr", "weight_decay"]),
         (Muon(), torch.optim.Muon, ["lr", "momentum", "weight_decay", "nesterov", "ns_steps"]),
+        (NAdam(), torch.optim.NAdam, ["lr", "betas", "eps", "weight_decay", "momentum_decay"]),
+        (RAdam(), torch.optim.RAdam, ["lr", "betas", "eps", "weight_decay"]),
+        (Adamax(), torch.optim.Adamax, ["lr", "betas", "eps", "weight_decay"]),
+        (Adadelta(), torch.optim.Adadelta, ["lr", "rho", "eps", "weight_decay"]),
+        (Adafactor(), torch.optim.Adafactor, ["lr", "beta2_decay", "d", "weight_decay"]),
+        (ASGD(), torch.optim.ASGD, ["lr", "lambd", "alpha", "t0", "weight_decay"]),
+        (Rprop(), torch.optim.Rprop, ["lr", "etas", "step_sizes"]),
     ]:
         defaults = inspect.signature(twin).parameters
         for name in names:
@@ -305,7 +362,32 @@ ALL_RULES = [
     NormalizedSteepestDescent(0.01, "l2", 0.1),
     NormalizedSteepestDescent(0.01, "l1", 0.1),
     Lion(0.01, weight_decay=0.1),
+    Signum(0.01, weight_decay=0.1),
+    Adadelta(weight_decay=0.1),
+    Rprop(0.01),
+    NAdam(0.01, weight_decay=0.1),
+    RAdam(0.01, (0.9, 0.9)),
+    Adamax(0.01),
+    AdaBelief(0.01, weight_decay=0.1),
+    Yogi(0.01),
+    LaProp(0.01),
+    ADOPT(0.01, weight_decay=0.1),
+    AdEMAMix(0.01, warmup=2),
+    CautiousAdamW(0.01, scale=False),
+    CautiousAdamW(0.01),
+    LARS(0.1, weight_decay=0.1),
+    LAMB(0.01, weight_decay=0.1),
+    AdamMini(0.01),
+    Adafactor(),
+    ASGD(0.1, t0=2),
+    ScheduleFreeSGD(0.1, weight_decay=0.1),
+    ScheduleFreeAdamW(0.01, weight_decay=0.1),
 ]
+
+
+def test_every_rule_has_both_forms_compared():
+    matrices = {Muon, Shampoo, SOAP}
+    assert {type(rule) for rule in ALL_RULES} | matrices == set(RULES)
 
 
 def name_of(rule):
@@ -324,9 +406,16 @@ def test_both_forms_agree_bit_for_bit(rule, shape):
 @pytest.mark.parametrize("norm", ["spectral", "nuclear"])
 def test_both_forms_of_matrix_rules_agree_bit_for_bit(norm):
     grads = gradients((5, 3), steps=6, scale_spread=0.5)
-    for rule in (NormalizedSteepestDescent(0.01, norm, 0.1), Muon(0.01), Muon(0.01, orthogonalize="svd")):
+    for rule in (NormalizedSteepestDescent(0.01, norm, 0.1), Muon(0.01), Muon(0.01, orthogonalize="svd"), Shampoo()):
         torch_form = run_optimizer(lambda p, r=rule: as_torch(r, p), start((5, 3)), grads)
         assert torch.equal(run_rule(rule, start((5, 3)), grads), torch_form)
+
+
+def test_both_forms_of_soap_agree():
+    # Not bit for bit: a decomposition returns columns, and the optimizer keeps rows in memory.
+    grads, rule = gradients((5, 3), steps=6, scale_spread=0.5), SOAP(frequency=2)
+    torch_form = run_optimizer(lambda p: as_torch(rule, p), start((5, 3)), grads)
+    torch.testing.assert_close(run_rule(rule, start((5, 3)), grads), torch_form, rtol=1e-12, atol=1e-13)
 
 
 def test_big_parameters_in_float32_and_odd_layouts():
@@ -415,7 +504,11 @@ def test_a_rate_that_is_a_function_of_the_step_is_a_scheduler():
 
 @pytest.mark.parametrize("saved", [False, True], ids=["in memory", "through torch.save"])
 @pytest.mark.parametrize("shape", [(5,), (BLOCK + 17,)], ids=str)
-@pytest.mark.parametrize("rule", [Momentum(0.1), Adam(0.01), AMSGrad(0.01), AdamW(0.01), RMSProp(), Lion()], ids=repr)
+@pytest.mark.parametrize(
+    "rule",
+    [Momentum(0.1), Adam(0.01), AMSGrad(0.01), RMSProp(), Lion(), NAdam(), Rprop(), ScheduleFreeSGD(), AdamMini()],
+    ids=repr,
+)
 def test_state_dict_in_mid_run_goes_on_to_the_same_bits(rule, shape, saved):
     grads = gradients(shape, steps=8, scale_spread=0.5)
     param = torch.nn.Parameter(start(shape))
