@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help env book page test check notebooks exercises bench pictures serve lock clean
+.PHONY: help env book page test check notebooks exercises bench conformance pictures serve lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -39,6 +39,11 @@ check: env ## lint, types, docstrings and the fast tests, for daily use
 
 bench: env ## benchmarks, as ratios
 	@$(RUN) -m benchmarks
+
+conformance: ## the rules against optax, pytorch_optimizer and others, in an environment of its own (.cache/conformance)
+	@test -x .cache/conformance/bin/python || $(PYTHON) -m venv .cache/conformance
+	@.cache/conformance/bin/python -m pip install -q -r benchmarks/requirements-conformance.txt ./lib
+	@.cache/conformance/bin/python -m benchmarks.conformance --json benchmarks/conformance.json
 
 pictures: book ## the README's screenshots, from the built book (needs a Chromium)
 	@$(RUN) book/_tools/pictures.py

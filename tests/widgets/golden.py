@@ -97,6 +97,43 @@ def _settings(random: torch.Generator) -> list[tuple[type[Rule], dict[str, Any]]
         options = {"norm": norm, "dim": -1}
         found.append((rules.NormalizedSteepestDescent, {"lr": lr(), "weight_decay": weight(), **options}))
     found.append((rules.Lion, {"lr": lr(), "betas": betas(), "weight_decay": weight()}))
+    return found + _variants(random)
+
+
+def _variants(random: torch.Generator) -> list[tuple[type[Rule], dict[str, Any]]]:
+    """The rest of the family, with the flags that each has."""
+
+    def numbers(*names: str) -> dict[str, Any]:
+        kinds = {"lr": (1e-3, 0.1), "weight_decay": (1e-3, 1), "eps": (1e-8, 1e-1)}
+        return {name: _log(*kinds[name], random) for name in names}
+
+    def decay(low: float = 0.003) -> Tensor:
+        return 1 - _log(low, 1, random)
+
+    def adam(**more: Any) -> dict[str, Any]:
+        return {**numbers("lr", "weight_decay", "eps"), "betas": (decay(), decay(0.001)), **more}
+
+    found: list[tuple[type[Rule], dict[str, Any]]] = [
+        (rules.Signum, {**numbers("lr", "weight_decay"), "beta": decay()}),
+        (rules.Adadelta, {**numbers("lr", "weight_decay", "eps"), "rho": decay()}),
+        (rules.Rprop, {**numbers("lr"), "step_sizes": (1e-4, 1.0)}),
+        (rules.Adamax, adam()),
+        (rules.AdaBelief, adam()),
+        (rules.Yogi, adam()),
+        (rules.LaProp, adam()),
+        (rules.ASGD, {**numbers("lr", "weight_decay"), "lambd": _log(1e-4, 0.1, random), "t0": 20.0}),
+        (rules.ScheduleFreeSGD, {**numbers("lr", "weight_decay"), "momentum": decay()}),
+        (rules.ScheduleFreeAdamW, adam()),
+    ]
+    for warmup in (0, 100):
+        fast = decay().clamp(min=0.1)
+        betas: Any = (0.8 if warmup else fast, decay(0.001), 0.99 if warmup else decay())
+        found.append((rules.AdEMAMix, adam(betas=betas, alpha=2.0, warmup=warmup)))
+    for flag in (False, True):
+        found.append((rules.NAdam, adam(decoupled=flag)))
+        found.append((rules.RAdam, adam(decoupled=flag)))
+        found.append((rules.ADOPT, adam(clip=flag)))
+        found.append((rules.CautiousAdamW, adam(scale=flag, dim=-1)))
     return found
 
 

@@ -54,14 +54,18 @@ def assert_same(paths: list[list[float]]) -> None:
 
 def test_the_cases_cover_every_rule_flag_and_landscape() -> None:
     cases = golden.trajectories()
-    public = {name for name in rules.__all__ if name not in ("Rule", "State")}
+    # The rules of a whole layer have no place on a landscape of two coordinates; Muon stands for the matrix rules.
+    layers = {"LARS", "LAMB", "AdamMini", "Adafactor", "Shampoo", "SOAP"}
+    public = {rule.__name__ for rule in rules.RULES} - layers
+    assert all(rule().layerwise for rule in rules.RULES if rule.__name__ in layers)
     assert {case["rule"]["rule"] for case in cases} == public
     assert {case["landscape"] for case in cases} == set(landscapes.NAMES)
     for name in public:
         own = [case for case in cases if case["rule"]["rule"] == name]
         grounds = {case["landscape"] for case in own}
         assert len(own) >= 8, name
-        assert name == "Muon" or grounds == set(landscapes.NAMES), name
+        # Muon has a landscape of its own; at a minimiser Rprop's step hangs on the sign of a rounding error.
+        assert name in ("Muon", "Rprop") or grounds == set(landscapes.NAMES), name
         for key, value in own[0]["rule"].items():
             if isinstance(value, bool):
                 assert {case["rule"][key] for case in own if key in case["rule"]} == {False, True}, (name, key)
@@ -91,9 +95,9 @@ def test_chromium_computes_the_golden_trajectories(chrome: Browser) -> None:
 def test_the_comparison_notices_one_wrong_sign(node: Callable[[str], Any], tmp_path: Any) -> None:
     """A parity test is worth something only if it fails on wrong JavaScript."""
     right = (bundle.FOLDER / "core.js").read_text(encoding="utf-8")
-    wrong = right.replace(
-        "m[i] = beta1 * m[i] + (1 - beta1) * gradient;", "m[i] = beta1 * m[i] - (1 - beta1) * gradient;"
-    )
+    before, family = right.split("const adamFamily", 1)
+    family = family.replace("(1 - beta1) * gradient;", "-(1 - beta1) * gradient;", 1)
+    wrong = f"{before}const adamFamily{family}"
     assert wrong != right
     module, file = tmp_path / "wrong.js", tmp_path / "questions.json"
     module.write_text(wrong, encoding="utf-8")

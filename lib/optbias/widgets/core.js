@@ -101,7 +101,186 @@ function muon(p, x, g, { m, direction }, t) {
   for (let i = 0; i < x.length; i++) x[i] = (1 - lr * p.weight_decay) * x[i] - lr * scale * direction[i];
 }
 
+function signum(p, x, g, { m }, t) {
+  const lr = at(p.lr, t), { beta } = p;
+  for (let i = 0; i < x.length; i++) {
+    m[i] = beta * m[i] + (1 - beta) * g[i];
+    x[i] = (1 - lr * p.weight_decay) * x[i] - lr * Math.sign(m[i]);
+  }
+}
+
+function adadelta(p, x, g, { v, d }, t) {
+  const lr = at(p.lr, t), { rho, eps } = p;
+  for (let i = 0; i < x.length; i++) {
+    const gradient = g[i] + p.weight_decay * x[i];
+    v[i] = rho * v[i] + (1 - rho) * (gradient * gradient);
+    const step = Math.sqrt(d[i] + eps) * preconditioned(gradient, v[i], eps, true);
+    d[i] = rho * d[i] + (1 - rho) * (step * step);
+    x[i] -= lr * step;
+  }
+}
+
+function rprop(p, x, g, { before, s }, t) {
+  const [shorter, longer] = p.etas, [least, largest] = p.step_sizes;
+  for (let i = 0; i < x.length; i++) {
+    if (t === 1) s[i] = p.lr;
+    const sign = Math.sign(g[i] * before[i]);
+    s[i] = Math.min(Math.max(s[i] * (sign > 0 ? longer : sign < 0 ? shorter : 1), least), largest);
+    before[i] = sign < 0 ? 0 : g[i];
+    x[i] -= Math.sign(before[i]) * s[i];
+  }
+}
+
+function nAdam(p, x, g, { m, v, product }, t) {
+  const lr = at(p.lr, t), [beta1, beta2] = p.betas, lambda = p.weight_decay;
+  const [mu, next] = [t, t + 1].map((k) => beta1 * (1 - 0.5 * 0.96 ** (k * p.momentum_decay)));
+  // One number, kept in every entry of an array.
+  const sofar = (t === 1 ? 1 : product[0]) * mu;
+  product.fill(sofar);
+  for (let i = 0; i < x.length; i++) {
+    const gradient = p.decoupled ? g[i] : g[i] + lambda * x[i];
+    const decayed = p.decoupled ? (1 - lr * lambda) * x[i] : x[i];
+    m[i] = beta1 * m[i] + (1 - beta1) * gradient;
+    v[i] = beta2 * v[i] + (1 - beta2) * (gradient * gradient);
+    const ahead = ((1 - mu) / (1 - sofar)) * gradient + (next / (1 - sofar * next)) * m[i];
+    x[i] = decayed - lr * preconditioned(ahead, v[i] / (1 - beta2 ** t), p.eps, false);
+  }
+}
+
+/** RAdam's factor on the step; 0 where it does without the second moment. */
+export function rectifier(beta2, t) {
+  const last = 2 / (1 - beta2) - 1, rho = last - (2 * t * beta2 ** t) / (1 - beta2 ** t);
+  return rho > 5 ? Math.sqrt(((rho - 4) * (rho - 2) * last) / ((last - 4) * (last - 2) * rho)) : 0;
+}
+
+function rAdam(p, x, g, { m, v }, t) {
+  const lr = at(p.lr, t), [beta1, beta2] = p.betas, lambda = p.weight_decay, r = rectifier(beta2, t);
+  for (let i = 0; i < x.length; i++) {
+    const gradient = p.decoupled ? g[i] : g[i] + lambda * x[i];
+    const decayed = p.decoupled ? (1 - lr * lambda) * x[i] : x[i];
+    m[i] = beta1 * m[i] + (1 - beta1) * gradient;
+    v[i] = beta2 * v[i] + (1 - beta2) * (gradient * gradient);
+    const mHat = m[i] / (1 - beta1 ** t);
+    x[i] = decayed - lr * (r > 0 ? r * Math.sqrt(1 - beta2 ** t) * preconditioned(mHat, v[i], p.eps, false) : mHat);
+  }
+}
+
+function adamax(p, x, g, { m, u }, t) {
+  const lr = at(p.lr, t), [beta1, beta2] = p.betas;
+  for (let i = 0; i < x.length; i++) {
+    const gradient = g[i] + p.weight_decay * x[i];
+    m[i] = beta1 * m[i] + (1 - beta1) * gradient;
+    u[i] = Math.max(beta2 * u[i], Math.abs(gradient) + p.eps);
+    x[i] -= lr * ((m[i] === 0 && u[i] === 0 ? 0 : m[i] / u[i]) / (1 - beta1 ** t));
+  }
+}
+
+function adaBelief(p, x, g, { m, s }, t) {
+  const lr = at(p.lr, t), [beta1, beta2] = p.betas;
+  for (let i = 0; i < x.length; i++) {
+    m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+    s[i] = beta2 * s[i] + (1 - beta2) * (g[i] - m[i]) ** 2 + p.eps;
+    const step = preconditioned(m[i] / (1 - beta1 ** t), s[i] / (1 - beta2 ** t), p.eps, false);
+    x[i] = (1 - lr * p.weight_decay) * x[i] - lr * step;
+  }
+}
+
+function yogi(p, x, g, { m, v }, t) {
+  const lr = at(p.lr, t), [beta1, beta2] = p.betas;
+  for (let i = 0; i < x.length; i++) {
+    if (t === 1) m[i] = v[i] = p.initial;
+    const square = g[i] * g[i];
+    m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+    v[i] -= (1 - beta2) * Math.sign(v[i] - square) * square;
+    const step = preconditioned(m[i] / (1 - beta1 ** t), v[i] / (1 - beta2 ** t), p.eps, false);
+    x[i] = (1 - lr * p.weight_decay) * x[i] - lr * step;
+  }
+}
+
+function laProp(p, x, g, { m, v }, t) {
+  const lr = at(p.lr, t), [beta1, beta2] = p.betas;
+  for (let i = 0; i < x.length; i++) {
+    v[i] = beta2 * v[i] + (1 - beta2) * (g[i] * g[i]);
+    m[i] = beta1 * m[i] + (1 - beta1) * preconditioned(g[i], v[i] / (1 - beta2 ** t), p.eps, false);
+    x[i] = (1 - lr * p.weight_decay) * x[i] - (lr * m[i]) / (1 - beta1 ** t);
+  }
+}
+
+function adopt(p, x, g, { m, v }, t) {
+  const lr = t > 1 ? at(p.lr, t) : 0, [beta1, beta2] = p.betas, limit = (t - 1) ** 0.25;
+  for (let i = 0; i < x.length; i++) {
+    const root = Math.max(Math.sqrt(v[i]), p.eps);
+    const known = g[i] === 0 && root === 0 ? 0 : g[i] / root;
+    m[i] = beta1 * m[i] + (1 - beta1) * (p.clip ? Math.min(Math.max(known, -limit), limit) : t > 1 ? known : 0);
+    v[i] = t > 1 ? beta2 * v[i] + (1 - beta2) * (g[i] * g[i]) : g[i] * g[i];
+    x[i] = (1 - lr * p.weight_decay) * x[i] - lr * m[i];
+  }
+}
+
+function adEMAMix(p, x, g, { m, s, v }, t) {
+  const lr = at(p.lr, t), [beta1, beta2, full] = p.betas;
+  let { alpha } = p, beta3 = full;
+  if (t < p.warmup) {
+    const share = t / p.warmup, fast = Math.log(beta1), slow = Math.log(full);
+    alpha *= share;
+    beta3 = Math.min(Math.exp((fast * slow) / ((1 - share) * slow + share * fast)), full);
+  }
+  for (let i = 0; i < x.length; i++) {
+    m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+    s[i] = beta3 * s[i] + (1 - beta3) * g[i];
+    v[i] = beta2 * v[i] + (1 - beta2) * (g[i] * g[i]);
+    const step = preconditioned(m[i] / (1 - beta1 ** t) + alpha * s[i], v[i] / (1 - beta2 ** t), p.eps, false);
+    x[i] = (1 - lr * p.weight_decay) * x[i] - lr * step;
+  }
+}
+
+function cautiousAdamW(p, x, g, { m, v, mask }, t) {
+  const lr = at(p.lr, t), [beta1, beta2] = p.betas;
+  let share = 0;
+  for (let i = 0; i < x.length; i++) {
+    m[i] = beta1 * m[i] + (1 - beta1) * g[i];
+    v[i] = beta2 * v[i] + (1 - beta2) * (g[i] * g[i]);
+    mask[i] = m[i] * g[i] > 0 ? 1 : 0;
+    share += mask[i] / x.length;
+  }
+  share = p.scale ? Math.max(share, 1e-3) : 1;
+  for (let i = 0; i < x.length; i++) {
+    const step = preconditioned(m[i] / (1 - beta1 ** t), v[i] / (1 - beta2 ** t), p.eps, false);
+    x[i] = (1 - lr * p.weight_decay) * x[i] - lr * ((mask[i] / share) * step);
+  }
+}
+
+function aSGD(p, x, g, { x: average }, t) {
+  const lr = at(p.lr, t), rate = lr / (1 + p.lambd * lr * (t - 1)) ** p.alpha;
+  const mu = 1 / Math.max(1, t - 1 - p.t0);
+  for (let i = 0; i < x.length; i++) {
+    x[i] = (1 - p.lambd * rate) * x[i] - rate * (g[i] + p.weight_decay * x[i]);
+    average[i] += (x[i] - average[i]) * mu;
+  }
+}
+
+/** Schedule-Free: `adaptive` divides the gradient as RMSProp does. `s.x` is what to evaluate. */
+const scheduleFree = (adaptive) => (p, y, g, { v, z, x, weights }, t) => {
+  const lr = at(p.lr, t), beta = adaptive ? p.betas[0] : p.momentum, lambda = p.weight_decay;
+  const total = (t === 1 ? 0 : weights[0]) + lr ** 2, c = total > 0 ? lr ** 2 / total : 0;
+  weights.fill(total);
+  for (let i = 0; i < y.length; i++) {
+    if (t === 1) z[i] = x[i] = y[i];
+    let step = g[i];
+    if (adaptive) {
+      const beta2 = p.betas[1];
+      v[i] = beta2 * v[i] + (1 - beta2) * (g[i] * g[i]);
+      step = preconditioned(g[i], v[i] / (1 - beta2 ** t), p.eps, false);
+    }
+    z[i] -= lr * (step + lambda * y[i]);
+    x[i] += c * (z[i] - x[i]);
+    y[i] = (1 - beta) * z[i] + beta * x[i];
+  }
+};
+
 const ADAM = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0, eps_inside: false, bias_correction: true };
+
+const LIKE_ADAM = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0 };
 
 /** Every rule by its name in optbias.rules: defaults, names of the state's arrays, and the step. */
 export const RULES = {
@@ -133,6 +312,41 @@ export const RULES = {
     defaults: { lr: 1e-3, momentum: 0.95, weight_decay: 0.1, nesterov: true, adjust_lr: true },
     state: ["m", "direction"],
     step: muon,
+  },
+  Signum: { defaults: { lr: 1e-3, beta: 0.9, weight_decay: 0 }, state: ["m"], step: signum },
+  Adadelta: { defaults: { lr: 1, rho: 0.9, eps: 1e-6, weight_decay: 0 }, state: ["v", "d"], step: adadelta },
+  Rprop: { defaults: { lr: 1e-2, etas: [0.5, 1.2], step_sizes: [1e-6, 50] }, state: ["before", "s"], step: rprop },
+  NAdam: {
+    defaults: { ...LIKE_ADAM, lr: 2e-3, momentum_decay: 4e-3, decoupled: false },
+    state: ["m", "v", "product"],
+    step: nAdam,
+  },
+  RAdam: { defaults: { ...LIKE_ADAM, decoupled: false }, state: ["m", "v"], step: rAdam },
+  Adamax: { defaults: { ...LIKE_ADAM, lr: 2e-3 }, state: ["m", "u"], step: adamax },
+  AdaBelief: { defaults: { ...LIKE_ADAM, eps: 1e-16 }, state: ["m", "s"], step: adaBelief },
+  Yogi: { defaults: { ...LIKE_ADAM, lr: 1e-2, eps: 1e-3, initial: 1e-6 }, state: ["m", "v"], step: yogi },
+  LaProp: { defaults: LIKE_ADAM, state: ["m", "v"], step: laProp },
+  ADOPT: { defaults: { ...LIKE_ADAM, betas: [0.9, 0.9999], eps: 1e-6, clip: true }, state: ["m", "v"], step: adopt },
+  AdEMAMix: {
+    defaults: { ...LIKE_ADAM, betas: [0.9, 0.999, 0.9999], alpha: 5, warmup: 0 },
+    state: ["m", "s", "v"],
+    step: adEMAMix,
+  },
+  CautiousAdamW: {
+    defaults: { ...LIKE_ADAM, weight_decay: 0.01, scale: true },
+    state: ["m", "v", "mask"],
+    step: cautiousAdamW,
+  },
+  ASGD: { defaults: { lr: 1e-2, lambd: 1e-4, alpha: 0.75, t0: 1e6, weight_decay: 0 }, state: ["x"], step: aSGD },
+  ScheduleFreeSGD: {
+    defaults: { lr: 1, momentum: 0.9, weight_decay: 0 },
+    state: ["z", "x", "weights"],
+    step: scheduleFree(false),
+  },
+  ScheduleFreeAdamW: {
+    defaults: { ...LIKE_ADAM, lr: 2.5e-3 },
+    state: ["v", "z", "x", "weights"],
+    step: scheduleFree(true),
   },
 };
 
