@@ -1,7 +1,7 @@
 """``python -m benchmarks.conformance``: our rules against optax, pytorch_optimizer, schedulefree and lion-pytorch.
 
-Each pair gets the same 200 gradients (plus a tenth of the iterate, so that a difference feeds back) in float64; printed is the
-largest difference of the iterates, relative to the largest iterate. ``make conformance`` installs the libraries into an
+Each pair gets the same 200 gradients (plus a tenth of the iterate, so that a difference feeds back) in float64; printed is
+the largest difference of the iterates, relative to the largest iterate. ``make conformance`` installs the libraries into an
 environment of its own. Where two libraries mean different things by one name, the line says in which convention.
 """
 
