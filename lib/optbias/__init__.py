@@ -6,10 +6,17 @@ Start with :mod:`optbias.rules` (every update rule, written once) and :mod:`optb
 1. ``seeding``, ``figures``, ``claims``, ``show``
 2. ``norms``, ``losses``, ``models``, ``data``
 3. ``rules``
-4. ``simulate``, ``torch_optimizer``
+4. ``simulate``, ``torch_optimizer``, ``conventions``
 5. ``training``, ``theory``
 6. ``experiments``, ``widgets``
 7. ``exercises``, ``grading``, the command line
 """
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """``optbias.identify``, loaded only when it is asked for: this file imports nothing."""
+    if name == "identify":
+        return __import__("optbias.conventions", fromlist=["identify"]).identify
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

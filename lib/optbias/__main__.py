@@ -7,9 +7,12 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from optbias import __version__
+
 COMMANDS = {
     "reproduce": ("optbias.experiments.reproduce", "reproduce an experiment of the two papers and check what it shows"),
     "grade": ("optbias.grading.command", "grade a folder of submissions in a sandbox, into nbgrader's gradebook"),
+    "identify": ("optbias.conventions", "tell which of Adam's conventions an optimizer follows"),
     "restore": ("optbias.grading.restore", "rebuild a notebook that was handed in on its release"),
 }
 """Name of each command: the module behind it and one line of help.
@@ -32,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(given: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m optbias", description="Adam and its variants: the course's tools.")
+    parser.add_argument("--version", action="version", version=f"optbias {__version__}")
+    parser.epilog = "python -m optbias COMMAND --help tells more about a command."
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     chosen = next((word for word in given if not word.startswith("-")), None)
     module = None

@@ -11,7 +11,7 @@ FLOORS = [
     ["_checks", "seeding", "figures", "claims", "show"],
     ["norms", "data", "models", "losses"],
     ["rules"],
-    ["simulate", "torch_optimizer"],
+    ["simulate", "torch_optimizer", "conventions"],
     ["theory", "training"],
     ["experiments", "widgets"],
     ["exercises", "grading"],
