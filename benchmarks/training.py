@@ -19,10 +19,10 @@ from torch.nn import functional
 
 from benchmarks.timing import medians, report
 from optbias.data import Split
-from optbias.models import MLP, ResidualMLP, ResNet, Transformer
+from optbias.models import CNN, MLP, ResidualMLP, ResNet, Transformer
 from optbias.rules import Adam, AdamW
 from optbias.seeding import generator
-from optbias.training import Probes, train, train_many
+from optbias.training import OneNormPenalty, Probes, train, train_many
 from optbias.training.engine import Engine
 from optbias.training.probes import Meter
 
@@ -38,6 +38,10 @@ def run(repeats: int) -> dict[str, Any]:
             "transformer on 4,096 tokens", lambda: Transformer(1000, 32, 64, dtype=F32), text(128, 32, 1000), repeats
         ),
         "resnet": step("ResNet on 128 images", lambda: ResNet((1, 1, 1), 8, dtype=F32), images(128), repeats),
+        "penalty": penalty("ResidualMLP 64-32-10, 4 blocks", digits, vectors(1000, 64, 10), repeats),
+        "penalty, convolutions": penalty(
+            "CNN on 200 images", lambda seed: CNN(16, 10, (8, 16), 32, dtype=F32), images(200), repeats
+        ),
         "tiny sweep": sweep("MLP 8-16-3 on 100 examples", tiny, vectors(100, 8, 3), 50, 40, repeats, 10),
         "digits sweep": sweep("ResidualMLP 64-32-10, 4 blocks", digits, vectors(1000, 64, 10), 8, 12, repeats, 1.2),
         "larger sweep": sweep("ResidualMLP 192-48-10, 6 blocks", larger, vectors(1000, 192, 10), 5, 10, repeats, 1),
@@ -161,6 +165,22 @@ def alternating(make: Callable[[], nn.Module], split: Split) -> tuple[list[float
     plain = [end - start for start, end in zip(ends, starts, strict=True)]
     engine = [end - start for start, end in zip(starts, ends[1:], strict=False)]
     return plain[-STEPS:], engine[-STEPS:]
+
+
+def penalty(name: str, make: Callable[[int], nn.Module], split: Split, repeats: int) -> dict[str, Any]:
+    """A full-batch step with the explicit one-norm penalty, one Hessian product, against one without."""
+    added = OneNormPenalty(lambda t: 1e-4, 1e-8)
+    rule = Adam(lr=1e-4, eps=1e-8, eps_inside=True)
+    seconds = medians(
+        {
+            "plain": lambda: train(make(0), split, rule, STEPS),
+            "with the penalty": lambda: train(make(0), split, rule, STEPS, penalty=added),
+        },
+        repeats,
+        time.process_time,
+    )
+    title = f"{STEPS} full-batch steps of {name}, processor time"
+    return report(title, seconds, "plain", {"with the penalty": "at most 2.2 x"})
 
 
 def sweep(

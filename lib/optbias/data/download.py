@@ -94,6 +94,14 @@ FILES: dict[str, RemoteFile] = {
         ("", "cifar10", "cifar-10"),
         "No licence is stated; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).",
     ),
+    "cifar100": RemoteFile(
+        "cifar-100-python.tar.gz",
+        "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+        "md5:eb9058c3a382ffc7106e4002c42a8d85",
+        169_001_437,
+        ("", "cifar100", "cifar-100"),
+        "No licence is stated; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).",
+    ),
     "cifar10-jpeg": RemoteFile(
         "cifar10.zip",
         "",  # no public address: only read where a user has it
@@ -109,6 +117,7 @@ FILES_OF: dict[str, tuple[str, ...]] = {
     "penn-treebank": ("ptb-train", "ptb-valid", "ptb-test"),
     "shakespeare": ("shakespeare",),
     "cifar10": ("cifar10",),
+    "cifar100": ("cifar100",),
 }
 """What ``python -m optbias.data NAME`` fetches."""
 

@@ -1,4 +1,4 @@
-"""Images that do not ship with a package: CIFAR-10."""
+"""Images that do not ship with a package: CIFAR-10 and CIFAR-100."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pickle
 import tarfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,70 @@ def cifar10(
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009). Raises ValueError for
     bad sizes and :class:`~optbias.data.DataError` for a missing or damaged file.
     """
+    return _cifar(CIFAR10, train, test, size, images, seed, folder, download, verify, dtype)
+
+
+def cifar100(
+    train: int = 50_000,
+    test: int = 10_000,
+    *,
+    size: int = 32,
+    images: bool = True,
+    seed: int = 0,
+    folder: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    verify: bool = True,
+    dtype: torch.dtype = torch.float64,
+) -> Split:
+    """CIFAR-100: the same kind of photographs in a hundred classes (the fine labels), 50,000 and 10,000.
+
+    Arguments, scaling and errors as :func:`cifar10`. Reads ``cifar-100-python.tar.gz``, the original.
+
+    Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).
+    """
+    return _cifar(CIFAR100, train, test, size, images, seed, folder, download, verify, dtype)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One of Krizhevsky's archives: its files, by part, and where the labels lie in them."""
+
+    title: str
+    name: str
+    """In :data:`~optbias.data.download.FILES`."""
+    folder: str
+    parts: dict[str, tuple[str, ...]]
+    labels: bytes
+    classes: int
+    words: tuple[str, ...] = ()
+
+
+CIFAR10 = Archive(
+    "CIFAR-10",
+    "cifar10",
+    "cifar-10-batches-py",
+    {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)},
+    b"labels",
+    10,
+    CLASSES,
+)
+CIFAR100 = Archive(
+    "CIFAR-100", "cifar100", "cifar-100-python", {"train": ("train",), "test": ("test",)}, b"fine_labels", 100
+)
+
+
+def _cifar(
+    archive: Archive,
+    train: int,
+    test: int,
+    size: int,
+    images: bool,
+    seed: int,
+    folder: str | os.PathLike[str] | None,
+    download: bool,
+    verify: bool,
+    dtype: torch.dtype,
+) -> Split:
     _checks.one_of("size", size, SIZES)
     _checks.flag("images", images)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
@@ -59,12 +124,12 @@ def cifar10(
     for name, value in (("train", train), ("test", test)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
-    path, file = _found(folder, download, verify)
+    path, file = _found(archive, folder, download, verify)
     lossy = file == FILES["cifar10-jpeg"]
-    read = _jpegs if lossy else _batches
     random = generator(seed)
     (pixels, labels), (test_pixels, test_labels) = (
-        read(path, part, count, random) for part, count in (("train", train), ("test", test))
+        _jpegs(path, part, count, random) if lossy else _batches(archive, path, part, count, random)
+        for part, count in (("train", train), ("test", test))
     )
     # All of CIFAR-10 is 1.2 GB in float64: computed in the precision asked for, and in place.
     working = dtype if dtype == torch.float64 else torch.float32
@@ -75,19 +140,21 @@ def cifar10(
         x, y = x.flatten(1), y.flatten(1)
     facts: dict[str, Any] = {**describe(file, verify), "size": size}
     facts |= {"train": train, "test": test, "seed": seed, "lossy": lossy}
-    name = f"cifar10 {size}x{size}" + (", JPEG re-encoding" if lossy else "")
-    source = "CIFAR-10 (Krizhevsky 2009)" + (", JPEG re-encoding" if lossy else "")
-    return Split(name, 10, x, labels, y, test_labels, source, facts, CLASSES)
+    name = f"{archive.name} {size}x{size}" + (", JPEG re-encoding" if lossy else "")
+    source = f"{archive.title} (Krizhevsky 2009)" + (", JPEG re-encoding" if lossy else "")
+    return Split(name, archive.classes, x, labels, y, test_labels, source, facts, archive.words)
 
 
-def _found(folder: str | os.PathLike[str] | None, download: bool, verify: bool) -> tuple[Path, RemoteFile]:
-    """The original where there is one, else the JPEG files, else the original from its address."""
-    for key in ("cifar10", "cifar10-jpeg"):
+def _found(
+    archive: Archive, folder: str | os.PathLike[str] | None, download: bool, verify: bool
+) -> tuple[Path, RemoteFile]:
+    """The original where there is one, else (CIFAR-10) the JPEG files, else the original from its address."""
+    for key in (archive.name, *(["cifar10-jpeg"] if archive is CIFAR10 else [])):
         try:
             return locate(FILES[key], folder, verify=verify), FILES[key]
         except MissingFile:
             continue
-    return locate(FILES["cifar10"], folder, download=download, verify=verify), FILES["cifar10"]
+    return locate(FILES[archive.name], folder, download=download, verify=verify), FILES[archive.name]
 
 
 def _chosen(available: int, part: str, count: int, random: torch.Generator) -> list[int]:
@@ -113,24 +180,23 @@ class _ArraysOnly(pickle.Unpickler):
         return self.ALLOWED[module, name]
 
 
-def _batches(path: Path, part: str, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def _batches(archive: Archive, path: Path, part: str, count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """``count`` images ``(count, 3, 32, 32)`` uint8 and their labels, from the original archive."""
-    names = [f"data_batch_{i}" for i in range(1, 6)] if part == "train" else ["test_batch"]
-    wanted = {f"cifar-10-batches-py/{name}" for name in names}
+    wanted = {f"{archive.folder}/{name}" for name in archive.parts[part]}
     contents = {}
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:  # one pass: a compressed archive cannot be read backwards cheaply
-                stream = archive.extractfile(member) if member.name in wanted else None
+        with tarfile.open(path, "r:gz") as opened:
+            for member in opened:  # one pass: a compressed archive cannot be read backwards cheaply
+                stream = opened.extractfile(member) if member.name in wanted else None
                 if stream is not None:
                     contents[member.name] = _ArraysOnly(stream, encoding="bytes").load()
     except (tarfile.TarError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path} is not the original archive of CIFAR-10: {error}") from None
+        raise DataError(f"{path} is not the original archive of {archive.title}: {error}") from None
     if set(contents) != wanted:
         raise DataError(f"{path} lacks {', '.join(sorted(wanted - set(contents)))}")
     batches = [contents[name] for name in sorted(contents)]
     pixels = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, 3, 32, 32)
-    labels = np.concatenate([np.asarray(batch[b"labels"]) for batch in batches])
+    labels = np.concatenate([np.asarray(batch[archive.labels]) for batch in batches])
     index = _chosen(len(labels), part, count, random)
     return torch.from_numpy(pixels[index]), torch.from_numpy(labels[index]).to(torch.int64)
 

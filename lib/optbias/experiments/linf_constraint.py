@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from optbias.experiments import against_l2, box_studies, checks, measures, runs, verdicts
+from optbias.experiments import against_l2, box_studies, checks, full_size, measures, runs, verdicts
 from optbias.experiments.checks import Check
 from optbias.experiments.preset import Experiment, Plan
 from optbias.experiments.results import Results
@@ -132,20 +132,11 @@ def _gpu(words: str, characters: str) -> list[Setting]:
     chars = dataclasses.replace(base, study="characters", data=characters, steps=1250)
     small = dataclasses.replace(chars, study="minibatch", batch_size=64, full_gradient_every=250, steps=2500)
     kkt = dataclasses.replace(base, study="kkt", decay_steps=100, steps=6000)
-    return _seeds(_studies(base, chars, small, kkt), (0,))
+    return _seeds(_studies(base, chars, small, kkt), full_size.SEEDS)
 
 
 def _paper(words: str, characters: str) -> list[Setting]:
-    # All of the Penn Treebank in pieces of 64 words. Width, context, initial weights and epsilon are not known.
-    base = Setting(
-        "paper", words, "transformer", lr=1e-3, eps=1e-16, train_size=14_524, context=64, width=200, depth=2,
-        norm="pre", steps=12_800, evaluate_every=400, micro_batch=512, box=1.0,
-    )  # fmt: skip
-    pairs = [(0.99, 0.99), (0.9, 0.99), (0.9, 0.999), (0.99, 0.9)]
-    return [
-        dataclasses.replace(base, beta=beta, rho=rho, optimizer=optimizer, weight_decay=decay)
-        for (beta, rho), (optimizer, decay) in itertools.product(pairs, [("Adam", 0.0), ("AdamW", 1.0), ("AdamW", 2.0)])
-    ]
+    return full_size.box_paper(words, COEFFICIENTS)
 
 
 def measure(setting: Setting, history: pd.DataFrame) -> dict[str, Any]:
@@ -288,7 +279,7 @@ class _Statements:
         """Adam and Adam+L2 do not respect a box."""
         found = []
         for kind, study in {
-            "words, LSTM": ("box", "paper"),
+            "words, LSTM": ("box", "paper", "against-l2"),
             "transformer": "networks",
             "characters": "characters",
             "mini-batches": "minibatch",
@@ -375,8 +366,8 @@ EXPERIMENT = Experiment(
         "smoke": "120 to 600 steps of networks of 10,000 weights, one seed: seconds",
         "cpu": "400 to 2,500 steps of networks of 33,000 weights, three seeds: under 3 minutes on two cores",
         "evening": "7 studies, the longest at the paper's own rate and length: an hour and a half on two cores",
-        "gpu": "2,500 to 6,000 steps, 1.5 million weights, 29,000 words: some 20 minutes on one GPU (estimate)",
-        "paper": "12,800 steps of a two-layer transformer on all of the Penn Treebank: a day on one GPU (estimate)",
+        "gpu": "2,500 to 6,000 steps, 1.5 million weights, 29,000 words, 3 seeds: an hour on one GPU (estimate)",
+        "paper": "12,800 steps of a two-layer transformer, all of the Penn Treebank: 2 hours a run on a GPU (estimate)",
     },
     plan=plan,
     measure=measure,

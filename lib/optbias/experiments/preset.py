@@ -49,9 +49,10 @@ class Experiment:
 
     ``plan(preset, folder)`` lists the runs, given the folder with downloaded data (or None);
     ``measure(setting, history)`` makes a run's summary; ``check(preset, results)`` tests what must be seen.
-    For a study that is recorded by itself ``examine(preset, study, results)`` does, on its runs alone (None: what
-    ``check`` can say of them). ``questions`` has a line for each study. ``factor(setting)`` is how many times as long
-    as a training step of the same network a step takes, where it does more than train: an estimate needs it.
+    For a study of a preset in :data:`APART` ``examine(preset, study, results)`` does, on its runs alone; for other
+    presets and where it is None, what ``check`` can say of them. ``questions`` has a line for each study.
+    ``factor(setting)`` is how many times as long as a training step of the same network a step takes, where it does
+    more than train: an estimate needs it.
     """
 
     name: str
@@ -67,6 +68,6 @@ class Experiment:
 
     def checks_of(self, preset: str, study: str, results: Results) -> list[Check]:
         """The checks of a study that is recorded by itself."""
-        if self.examine is not None:
+        if self.examine is not None and preset in APART:
             return self.examine(preset, study, results)
         return [c for c in self.check(preset, results) if c.verdict != "not run"]

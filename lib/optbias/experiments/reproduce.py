@@ -1,8 +1,8 @@
 """``python -m optbias reproduce EXPERIMENT --preset SIZE``: run, record, check.
 
 It says first what it will run and how long that takes, shows its progress, writes the record into ``--out``, and ends
-with the table of checks. The exit status is 1 if a check fails. A run that was cut off goes on with ``--resume``; a
-finished one is only shown again.
+with the table of checks and with pictures: ``*.png``, and ``report.html``, which needs no network. The exit status is 1
+if a check fails. A run that was cut off goes on with ``--resume``; a finished one is only shown again.
 
 A preset leaves one record, ``<preset>.parquet`` and ``<preset>.json``. Those in ``preset.APART``
 leave one for each study, ``<preset>/<study>.parquet`` and ``.json``, written as soon as the study is finished;
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from optbias.experiments import checks, preset, results, runs, store, sweep
+from optbias.experiments import checks, pictures, preset, results, runs, store, sweep
 from optbias.experiments.preset import APART, PRESETS, Experiment, Plan
 from optbias.experiments.runs import Setting
 from optbias.experiments.sweep import SweepError, Where, duration
@@ -148,7 +148,10 @@ def _lead(options: argparse.Namespace, team: World | None) -> int:
     missing = [job for job in jobs if job not in there]
     if missing:
         _Reproduction(options, experiment, name, planned, data, out, team).run(missing)
-    return max([_show(job) for job in jobs])
+    status = max([_show(job) for job in jobs])
+    *drawn, page = pictures.report(experiment, out)
+    print(f"{len(drawn)} pictures in {out}, and all of it on one page: {page}")
+    return status
 
 
 class _Reproduction:
@@ -293,7 +296,8 @@ class Costs:
         """Seconds for all its steps."""
         kind = dataclasses.replace(
             runs.together(setting), steps=1, batch_size=0, micro_batch=0, evaluate_every=0, full_gradient_every=1,
-            start=0.0, box=0.0, eps=1e-8, eps_inside=False, context=setting.context, kind="training",
+            start=0.0, box=0.0, eps=1e-8, eps_inside=False, kind="training", stop_below=0.0, sharpness_every=0,
+            slope_every=0, dose=0.0,
         )  # fmt: skip
         if kind not in self.known:
             with sweep.one_thread(), by_itself():

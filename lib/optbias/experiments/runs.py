@@ -62,7 +62,8 @@ class Setting:
     run, or what the experiment's own ``execute`` makes of another word. ``criterion`` names the loss, :data:`LOSSES`;
     ``test_size`` counts held-out images (0: up to twice ``train_size``); ``stop_below`` > 0 ends the run at that loss.
     ``dose`` is the dose of the explicit penalty that turns Adam's modified equation into that of ``(to_beta, to_rho)``
-    (:class:`Steering`). ``skip`` and ``attention`` belong to the transformer; the last two are the probes'.
+    (:class:`Steering`). ``skip``, ``attention`` and ``heads`` belong to the transformer; ``sharpness_every`` and
+    ``slope_every`` are the probes'. ``inner`` is the width of a block's or a CNN's hidden layer (0: the model's own).
 
     A new field needs a default: the name of a run is made of the fields that have not theirs.
     """
@@ -104,6 +105,8 @@ class Setting:
     attention: bool = True
     sharpness_every: int = 0
     slope_every: int = 0
+    heads: int = 4
+    inner: int = 0
 
     def __post_init__(self) -> None:
         _checks.one_of("optimizer", self.optimizer, OPTIMIZERS)
@@ -178,11 +181,11 @@ def _generated(level: str) -> Callable[[Setting, str | None], Split]:
     return lambda s, folder: data.generated_text(level, sequences=s.train_size, context=s.context)
 
 
-def _cifar(size: int) -> Callable[[Setting, str | None], Split]:
+def _cifar(size: int, loader: Callable[..., Split] = data.cifar10) -> Callable[[Setting, str | None], Split]:
     def load(s: Setting, folder: str | None) -> Split:
         flat = s.model in ("residual-mlp", "mlp")
         # The images are the same for every seed, as in the papers: a seed is another network.
-        return data.cifar10(
+        return loader(
             s.train_size,
             s.test_size or min(10_000, 2 * s.train_size),
             size=size,
@@ -223,6 +226,8 @@ DATA: dict[str, Callable[[Setting, str | None], Split]] = {
     "cifar10-8": _cifar(8),
     "cifar10-16": _cifar(16),
     "cifar10-32": _cifar(32),
+    "cifar100-8": _cifar(8, data.cifar100),
+    "cifar100-32": _cifar(32, data.cifar100),
     "fashion-mnist-8": _fashion(8),
     "fashion-mnist-16": _fashion(16),
 }
@@ -236,7 +241,7 @@ def _f32(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
 MODELS: dict[str, Callable[[Setting, Split], nn.Module]] = {
     "lstm": lambda s, d: _f32(LSTM)(d.classes, s.width, s.depth, seed=s.seed),
     "transformer": lambda s, d: _f32(Transformer)(
-        d.classes, s.context, s.width, 4, s.depth, s.activation, s.norm, s.skip, s.attention, seed=s.seed
+        d.classes, s.context, s.width, s.heads, s.depth, s.activation, s.norm, s.skip, s.attention, seed=s.seed
     ),
     "mlp": lambda s, d: _f32(MLP)((_features(d), *[s.width] * s.depth, d.classes), s.activation, seed=s.seed),
     "residual-mlp": lambda s, d: _f32(ResidualMLP)(
@@ -246,7 +251,7 @@ MODELS: dict[str, Callable[[Setting, Split], nn.Module]] = {
         d.inputs.shape[-1],
         d.classes,
         tuple(s.width * 2**k for k in range(s.depth)),
-        4 * s.width,
+        s.inner or 4 * s.width,
         s.activation,
         s.norm,
         channels=d.inputs.shape[1],
@@ -265,7 +270,9 @@ MODELS: dict[str, Callable[[Setting, Split], nn.Module]] = {
         d.inputs.shape[-1],
         d.classes,
         width=s.width,
+        heads=s.heads,
         layers=s.depth,
+        inner=s.inner or 128,
         norm=s.norm,
         channels=d.inputs.shape[1],
         seed=s.seed,
@@ -296,7 +303,7 @@ def split_of(setting: Setting, folder: str | None = None) -> Split:
 
 def available(name: str, folder: str | None = None) -> bool:
     """Whether the data set called ``name`` can be read here without a download."""
-    context = 0 if name.startswith(("digits", "cifar10", "fashion")) else 16
+    context = 0 if name.startswith(("digits", "cifar", "fashion")) else 16
     try:
         DATA[name](Setting("", name, "cnn", train_size=64, context=context), folder)
     except MissingFile:
@@ -348,6 +355,7 @@ def train_group(group: tuple[Setting, ...], where: Where, split: Split | None = 
         "full_gradient_every": first.full_gradient_every if first.batch_size else 0,
         "device": where.device,
         "precision": "float32" if first.precision == "float64" else first.precision,
+        "allow_batch_norm": first.norm == "batch",
         "dtype": torch.float64 if first.precision == "float64" else None,
         "loss": LOSSES[first.criterion],
         "stop_below": first.stop_below or None,

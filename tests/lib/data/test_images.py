@@ -45,18 +45,18 @@ class Python2Pickler(pickle._Pickler):
     dispatch[str] = dispatch[bytes] = save_string
 
 
-def batch(images: np.ndarray, labels: np.ndarray) -> bytes:
+def batch(images: np.ndarray, labels: np.ndarray, name: str = "labels") -> bytes:
     """A batch as the authors pickled it."""
-    contents = {"batch_label": "training batch", "labels": labels.tolist(), "data": images.reshape(len(images), -1)}
+    contents = {"batch_label": "training batch", name: labels.tolist(), "data": images.reshape(len(images), -1)}
     stream = io.BytesIO()
     Python2Pickler(stream, protocol=2).dump(contents | {"filenames": ["a.png"] * len(labels)})
     return stream.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
 
 
-def archive(path, parts: dict[str, bytes]) -> None:
+def archive(path, parts: dict[str, bytes], folder: str = "cifar-10-batches-py") -> None:
     with tarfile.open(path, "w:gz") as tar:
         for name, content in parts.items():
-            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member = tarfile.TarInfo(f"{folder}/{name}")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
 
@@ -93,6 +93,30 @@ def nowhere_else(request, monkeypatch, tmp_path):
     if "real" not in request.node.name:
         monkeypatch.delenv("OPTBIAS_DATA", raising=False)
         monkeypatch.setenv("OPTBIAS_CACHE", str(tmp_path / "cache"))
+
+
+def test_cifar100_has_the_fine_labels_of_its_archive(tmp_path):
+    images, labels = pictures(60, 0)
+    parts = {"meta": b"not a pickle", "train": batch(images, labels * 9, "fine_labels")}
+    archive(
+        tmp_path / "cifar-100-python.tar.gz",
+        parts | {"test": batch(*pictures(30, 1), "fine_labels")},
+        "cifar-100-python",
+    )
+    split = data.cifar100(60, 30, size=8, folder=tmp_path, verify=False)
+    assert (split.name, split.classes, split.vocabulary) == ("cifar100 8x8", 100, ())
+    assert split.inputs.shape == (60, 3, 8, 8)
+    assert sorted(split.labels.tolist()) == sorted((labels * 9).tolist())
+    assert "CIFAR-100" in split.source
+    with pytest.raises(DataError, match=r"cifar-100-python.tar.gz should have 169,001,437 bytes and has"):
+        data.cifar100(60, 30, folder=tmp_path)
+    # The other archive under this name, and no archive at all.
+    archive(tmp_path / "cifar-100-python.tar.gz", {"test_batch": batch(images, labels)})
+    with pytest.raises(DataError, match="lacks cifar-100-python/train"):
+        data.cifar100(60, 30, folder=tmp_path, verify=False)
+    (tmp_path / "cifar-100-python.tar.gz").unlink()
+    with pytest.raises(MissingFile, match=r"Fetch it with `python -m optbias.data cifar100` or download=True, or name"):
+        data.cifar100(60, 30, folder=tmp_path)
 
 
 def test_original(original):
@@ -234,6 +258,6 @@ def test_missing(tmp_path):
 
 
 def test_registry():
-    assert set(data.DATASETS) == {"digits", "generated-text", "penn-treebank", "shakespeare", "cifar10"}
+    assert set(data.DATASETS) >= {"digits", "generated-text", "penn-treebank", "shakespeare", "cifar10", "cifar100"}
     assert all(callable(loader) for loader in data.DATASETS.values())
     assert data.DATASETS["digits"]().facts == {}

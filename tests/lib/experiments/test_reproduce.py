@@ -106,7 +106,9 @@ def test_a_run_is_recorded_and_shown_again(tiny, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "6 runs, 72 steps in all, seeds 0, 1, 2, on cpu, 1 worker" in told
     assert "to go" in told
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["smoke.json", "smoke.parquet"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "report.html", "smoke-order-rho.png", "smoke.json", "smoke.parquet",
+    ]  # fmt: skip
     record = results.load("one-norm-hill", "smoke", tmp_path)
     # Twelve steps reach no level: what was tested is said to be untested, and nothing holds by accident.
     assert status == (1 if checks.failed(record.checks) else 0)
@@ -119,6 +121,13 @@ def test_a_run_is_recorded_and_shown_again(tiny, tmp_path, capsys):
     assert "--resume shows it again" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == status
     assert told.endswith(capsys.readouterr().out)
+    page = (tmp_path / "report.html").read_text()
+    assert "1 pictures in" in told
+    assert page.count("data:image/png;base64,") == page.count("<img") == 1
+    assert not re.search(r"(src|href)=.(?!data:)|@import|url\(", page)
+    for word in ("order-rho", "What the run says about itself", "How it was made", "cpu_seconds", "CIFAR-10"):
+        assert word in page
+    assert str(tmp_path) not in page
 
 
 @pytest.fixture
@@ -155,6 +164,7 @@ def test_studies_are_recorded_one_by_one_and_a_shared_run_is_trained_once(apart,
     assert "9 runs, 108 steps in all" in told
     assert sorted(trained) == sorted({sweep.key(s) for s in rho + beta})
     assert sorted(str(p.relative_to(tmp_path / "all")) for p in (tmp_path / "all").rglob("*.*")) == [
+        "report.html", "smoke-order-beta.png", "smoke-order-rho.png",
         "smoke/order-beta.json", "smoke/order-beta.parquet", "smoke/order-rho.json", "smoke/order-rho.parquet",
     ]  # fmt: skip
     whole = results.load("one-norm-hill", "smoke", tmp_path / "all")
@@ -171,7 +181,7 @@ def test_studies_are_recorded_one_by_one_and_a_shared_run_is_trained_once(apart,
     assert "order-beta.json is there already: --resume shows it again" in capsys.readouterr().err
     main([*one, "--study", "order-rho", "--resume"])
     assert len(trained) == 9
-    assert sorted(p.name for p in (tmp_path / "one").iterdir()) == ["smoke"]
+    assert {"smoke", "report.html"} == {p.name for p in (tmp_path / "one").iterdir() if p.suffix != ".png"}
     again = results.load("one-norm-hill", "smoke", tmp_path / "one")
     expected = without_times(whole.results)
     for setting, (history, summary) in without_times(again.results).items():
@@ -211,7 +221,7 @@ def test_a_sweep_of_studies_goes_on_with_those_that_are_missing(apart, tmp_path,
     assert "order-rho.json is there already: --resume goes on with what is missing" in capsys.readouterr().err
     main([*command, "--resume"])
     assert len(trained) == 9
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["smoke"]
+    assert {"smoke", "report.html"} == {p.name for p in tmp_path.iterdir() if p.suffix != ".png"}
 
 
 def test_the_list_says_what_there_is_what_it_costs_and_what_it_needs(apart, capsys, tmp_path):
@@ -383,7 +393,7 @@ def test_several_processes_reproduce_what_one_does(tmp_path):
         arguments = [*launcher, program, "--out", str(tmp_path / name), "--device", "cpu"]
         done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
         assert (tmp_path / name / "smoke.json").exists(), done.stderr
-        assert sorted(p.name for p in (tmp_path / name).iterdir()) == ["smoke.json", "smoke.parquet"]
+        assert {p.suffix for p in (tmp_path / name).iterdir()} == {".json", ".parquet", ".png", ".html"}
         told[name] = done.stdout
     assert "each shared by 2 processes" in told["two"]
     assert told["two"].count("recorded in") == 1
