@@ -44,7 +44,10 @@ COEFFICIENTS = (1e-3, 1e-2)
 
 
 def plan(preset: str, folder: str | None) -> Plan:
-    """The runs of a preset; text that is not at hand is replaced by the generated one, and ``skipped`` says so."""
+    """The runs of a preset; text that is not at hand is replaced by the generated one, and ``skipped`` says so.
+
+    Images are replaced by nothing: without CIFAR-10 the networks for them are left out.
+    """
     words, characters, skipped = "ptb-words", "shakespeare-characters", {}
     if not runs.available(words, folder):
         words, skipped["penn-treebank"] = "generated-words", "not at hand; the course's generated text instead"
@@ -54,6 +57,11 @@ def plan(preset: str, folder: str | None) -> Plan:
     settings = {"smoke": _smoke, "cpu": _cpu, "evening": _evening, "gpu": _gpu, "paper": _paper}[preset](
         words, characters
     )
+    for name in sorted({s.data for s in settings if s.data.startswith("cifar")}):
+        if not runs.available(name, folder):
+            for study in dict.fromkeys(s.study for s in settings if s.data == name):
+                skipped[study] = "without its networks for CIFAR-10, which is not at hand (--data DIR, OPTBIAS_DATA)"
+            settings = [s for s in settings if s.data != name]
     return Plan(settings, skipped)
 
 
