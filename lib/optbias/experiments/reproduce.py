@@ -169,8 +169,8 @@ class _Reproduction:
     ) -> None:
         self.options, self.experiment, self.name, self.planned, self.data = options, experiment, name, planned, data
         self.out, self.team = out, team
-        # A cluster's workers have their own devices, and are not asked.
-        self.device = "auto" if options.scheduler else str(_device(options.device))
+        # A cluster's workers find their devices themselves: what there is here says nothing about them.
+        self.device = options.device if options.scheduler else str(_device(options.device))
         self.devices = [self.device] if team else _devices(options.device, self.device)
         self.workers = 1 if team else options.workers or _workers(options, self.device, self.devices)
         self.parts = sweep.Parts(out / f"{name}.parts")
@@ -211,7 +211,7 @@ class _Reproduction:
 
     def one(self, job: Job, cost: Callable[[Setting], float], described: dict[str, Any]) -> None:
         """Run and record one of them."""
-        execute = importlib.import_module(EXPERIMENTS[self.experiment.name]).execute
+        execute, options = importlib.import_module(EXPERIMENTS[self.experiment.name]).execute, self.options
         wanted = {sweep.key(s) for s in job.settings}
         before = len(wanted & self.parts.finished())
         began = time.perf_counter()
@@ -222,7 +222,7 @@ class _Reproduction:
             self.where,
             workers=self.workers,
             devices=self.devices,
-            scheduler=self.options.scheduler,
+            scheduler=options.scheduler,
             team=self.team,
             cost=cost,
             progress=True,
@@ -233,18 +233,18 @@ class _Reproduction:
             tested = self.experiment.checks_of(self.name, job.study, outcome)
         else:
             tested = self.experiment.check(self.name, outcome)
-        head = {
+        head: dict[str, Any] = {
             "experiment": self.experiment.name,
             "preset": self.name,
             **({"study": job.study, "question": self.experiment.questions.get(job.study, "")} if job.study else {}),
             "title": self.experiment.title,
             "paper": self.experiment.paper,
             "provenance": store.provenance(
-                _command(self.options),
+                _command(options),
                 time.perf_counter() - began,
-                "cpu" if self.device == "auto" else self.device,
+                "cpu" if options.scheduler else self.device,
                 threads=1,
-                workers=self.options.scheduler and "Dask" or self.workers,
+                workers=options.scheduler and "Dask" or self.workers,
                 **({"processes": self.team.size} if self.team else {}),
                 cpu_seconds=round(sum(o.summary.get("cpu_seconds", 0.0) for o in by_key.values()), 1),
                 runs=len(by_key),
@@ -254,6 +254,9 @@ class _Reproduction:
             ),
             "checks": checks.to_records(tested),
         }
+        if options.scheduler:
+            own = {str(o.summary.get("how", {}).get("device")) for o in by_key.values()}
+            head["provenance"]["device"] = f"of the cluster's workers: {', '.join(sorted(own))}"
         results.save(job.folder, job.name, outcome, head)
         # What another study of this preset still needs stays.
         open_ = [study for study in self.planned.studies if not (self.out / self.name / f"{study}.json").exists()]

@@ -141,6 +141,9 @@ class Work:
 
         Raises ValueError for a batch in several parts: the norm of a sum is not the sum of the norms.
         """
+        if weights.difference > 0:
+            self._penalised_by_difference(weights, t, indices)
+            return
         n = len(self.data) if indices is None else indices.shape[-1]
         if self.world.size > 1 or (self.micro_batch or n) < n:
             raise ValueError("a penalty on the gradient's norm needs the batch in one part and one process")
@@ -156,6 +159,29 @@ class Work:
                 second = torch.autograd.grad(norm, self.parameters, materialize_grads=True)
                 torch.cat([part.reshape(rows, -1) for part in second], 1, out=self.extra)
         self.flat.take([grad.detach() for grad in grads], losses.detach(), add=False)
+
+    def _penalised_by_difference(self, weights: Weights, t: int, indices: Tensor | None) -> None:
+        """The same with the Hessian's product as the difference of two gradients."""
+        flat = self.flat
+        before = {name: buffer.clone() for name, buffer in self.buffers().items()}
+        with torch.no_grad():
+            theta = flat.theta.clone()
+        self.gradient(indices)
+        here, losses = flat.grads.clone(), flat.losses.clone()
+        with torch.no_grad():
+            flat.theta.add_(weights.direction(here), alpha=weights.difference)
+        after = {name: buffer.clone() for name, buffer in self.buffers().items()}
+        for name, buffer in self.buffers().items():
+            buffer.copy_(before[name])
+        self.gradient(indices)
+        for name, buffer in self.buffers().items():
+            buffer.copy_(after[name])
+        factor = torch.tensor(weights.at(t), dtype=here.dtype, device=here.device)[:, None] / weights.difference
+        self.extra = (flat.grads - here) * factor
+        with torch.no_grad():
+            flat.theta.copy_(theta)
+        flat.grads.copy_(here)
+        flat.losses.copy_(losses)
 
     def parts(self, n: int) -> list[slice]:
         """This process's share of the parts of a batch of ``n``."""

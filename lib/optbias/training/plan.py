@@ -97,8 +97,14 @@ class Plan:
             if penalty is not None and not isinstance(penalty, OneNormPenalty):
                 raise TypeError(f"penalty must be optbias.training.OneNormPenalty or None; got {penalty!r}")
         n = len(data) if self.batch_size is None else self.batch_size
-        if any(self.penalties) and self.micro_batch is not None and self.micro_batch < n:
-            raise ValueError("a penalty on the gradient's norm needs the batch in one part; use micro_batch=None")
+        given = [p for p in self.penalties if p is not None]
+        if len({p.difference for p in given}) > 1:
+            raise ValueError("the penalties of a sweep may differ in weight and eps only")
+        exact = any(p.difference == 0 for p in given)
+        if exact and self.micro_batch is not None and self.micro_batch < n:
+            raise ValueError(
+                "a penalty on the gradient's norm needs the batch in one part: micro_batch=None, or difference=1e-5"
+            )
         first = replace(self.probes[0], radius=None, eps=None, tolerance=0.0)
         for own in self.probes:
             if replace(own, radius=None, eps=None, tolerance=0.0) != first:
@@ -109,7 +115,9 @@ class Plan:
         seen = hashlib.sha256()
         for part in (data.inputs, data.labels, data.test_inputs, data.test_labels):
             seen.update(part.detach().cpu().contiguous().numpy().tobytes())
-        penalties = [None if p is None else [p.eps, *map(p.weight, (0, 1, 10, 100, 1000))] for p in self.penalties]
+        penalties = [
+            None if p is None else [p.eps, p.difference, *map(p.weight, (0, 1, 10, 100, 1000))] for p in self.penalties
+        ]
         return {
             "penalties": penalties if any(penalties) else None,
             "rules": [f"{described(rule)} {first_rates(rule)}" for rule in self.rules],

@@ -234,6 +234,38 @@ def test_the_list_says_what_there_is_what_it_costs_and_what_it_needs(apart, caps
     assert "say which experiment: linf-constraint, one-norm-hill" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_cluster_has_its_own_devices_and_is_neither_measured_nor_refused(device, tiny, tmp_path, monkeypatch):
+    def broken(*_):
+        raise AssertionError("measured on the client")
+
+    def on_workers(execute, cut, parts, where, *, scheduler, **_):
+        asked.append((where.device, scheduler))
+        return run(execute, cut, parts, sweep.Where("cpu"))
+
+    asked, run = [], sweep.run
+    monkeypatch.setattr(runs, "cost_model", broken)
+    monkeypatch.setattr(sweep, "run", on_workers)
+    command = ["reproduce", "one-norm-hill", "--preset", "smoke", "--out", str(tmp_path)]
+    assert main([*command, "--scheduler", "tcp://there:1", "--device", device]) in (0, 1)
+    assert asked == [(device, "tcp://there:1")]
+    made = results.load("one-norm-hill", "smoke", tmp_path).provenance
+    assert (made["device"], made["workers"]) == ("of the cluster's workers: cpu", "Dask")
+
+
+def test_gpus_are_shared_among_workers(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    assert (
+        reproduce._devices("auto", "cuda:0") == reproduce._devices("cuda", "cuda:0") == ["cuda:0", "cuda:1", "cuda:2"]
+    )
+    assert reproduce._devices("cuda:1", "cuda:1") == ["cuda:1"]
+    assert reproduce._devices("auto", "cpu") == ["cpu"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert str(reproduce._device("cuda:2")) == "cuda:2"
+    with pytest.raises(ValueError, match="there are cuda:0 to cuda:2"):
+        reproduce._device("cuda:3")
+
+
 def test_two_commands_on_one_folder_do_not_work_twice(tiny, tmp_path, capsys, monkeypatch):
     command = ["reproduce", "one-norm-hill", "--preset", "smoke", "--out", str(tmp_path), "--resume"]
     statuses = []

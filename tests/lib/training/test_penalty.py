@@ -54,6 +54,26 @@ def test_what_is_measured_is_the_loss_alone() -> None:
     assert other["one_norm"].iloc[-1] < plain["one_norm"].iloc[-1]
 
 
+@pytest.mark.parametrize("kind", ["mlp", "stack"])
+def test_a_difference_of_gradients_is_the_product_nearly(kind: str) -> None:
+    """Half the cost and an error that is proportional to the difference; also in parts, which the product cannot do."""
+    rule = GradientDescent(lr=0.1)
+
+    def trained(difference: float, **options) -> torch.Tensor:
+        penalty = OneNormPenalty(lambda t: 0.01, 1e-4, difference)
+        if kind == "mlp":
+            return train(make(0), DIGITS, rule, 2, penalty=penalty, **options).theta
+        settings, both = [(rule, 0), (rule, 1)], [None, penalty]
+        return train_many(make, DIGITS, settings, 2, penalties=both, stack=True, **options)[1].theta
+
+    exact = trained(0.0)
+    plain = train(make(int(kind == "stack")), DIGITS, rule, 2).theta
+    errors = [float((trained(h) - exact).norm() / (plain - exact).norm()) for h in (1e-4, 1e-5)]
+    assert errors[1] < 1e-3
+    assert 5 < errors[0] / errors[1] < 20
+    torch.testing.assert_close(trained(1e-5, micro_batch=7), trained(1e-5), rtol=1e-7, atol=1e-9)
+
+
 def test_the_weight_belongs_to_its_step() -> None:
     """A weight that is 0 from update 3 on changes updates 1 and 2 only."""
     seen: list[int] = []
@@ -97,6 +117,11 @@ def test_bad_arguments() -> None:
     penalty = OneNormPenalty(lambda t: 0.01, 1e-8)
     with pytest.raises(ValueError, match="one part"):
         train(make(0), DIGITS, Adam(), 1, penalty=penalty, micro_batch=20)
+    with pytest.raises(ValueError, match="difference must be"):
+        OneNormPenalty(lambda t: 0.01, 1e-8, -1.0)
+    mixed = [penalty, OneNormPenalty(lambda t: 0.01, 1e-8, 1e-5)]
+    with pytest.raises(ValueError, match="differ in weight and eps only"):
+        train_many(make, DIGITS, [(Adam(), 0), (Adam(), 1)], 1, penalties=mixed, stack=True)
     with pytest.raises(ValueError, match="eps must be"):
         OneNormPenalty(lambda t: 0.01, 0.0)
     with pytest.raises(TypeError, match="function of the step"):
