@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,26 +165,29 @@ def verdicts_of(experiment: str, name: str, found: Results) -> list[Verdict]:
 # ---- the page ------------------------------------------------------------------------------------------------------
 
 
-def report(experiment: Experiment, folder: Path) -> list[Path]:
+def report(experiment: Experiment, folder: Path, presets: Collection[str] = PRESETS) -> list[Path]:
     """Draw every record in ``folder`` and write ``report.html`` there; returns the files, the page last.
 
-    A record ``<preset>.json`` gives ``<preset>-<study>.png`` for each of its studies, ``<preset>/<study>.json`` one.
+    A record ``<preset>.json`` gives ``<preset>-<study>.png`` for each of its studies, ``<preset>/<study>.json`` one. Of
+    other presets than those in ``presets`` a picture that is there and younger than its record is taken as it is.
     """
-    written, parts = [], []
+    written: list[Path] = []
+    parts = []
     for preset in PRESETS:
-        for name, record in _records(folder, preset):
+        for name, record, written_at in _records(folder, preset):
             judged = preset == "evening"
             pieces = []
             for one in dict.fromkeys(s.study for s in record.results.outcomes):
-                fig = study(experiment.name, one, record.results, judged)
                 path = folder / f"{preset}-{one}.png"
-                with store.replacing(path) as temporary:
-                    fig.savefig(temporary, format="png", facecolor="white", transparent=False)
+                if preset in presets or not path.exists() or path.stat().st_mtime < written_at:
+                    fig = study(experiment.name, one, record.results, judged)
+                    with store.replacing(path) as temporary:
+                        fig.savefig(temporary, format="png", facecolor="white", transparent=False)
+                    plt.close(fig)
                 written.append(path)
                 alt = f"Curves of the study {one} against the step" + (", and its intervals" if judged else "")
                 question = experiment.questions.get(one, "")
-                pieces.append(f"<h3>{_text(one)}</h3><p>{_text(question)}</p>{_image(fig, alt)}")
-                plt.close(fig)
+                pieces.append(f"<h3>{_text(one)}</h3><p>{_text(question)}</p>{_image(path, alt)}")
                 if judged:
                     pieces.append(_verdicts(verdicts_of(experiment.name, one, record.results)))
             skipped = [f"<p>Not run: {_text(k)}: {_text(v)}</p>" for k, v in record.results.skipped.items()]
@@ -199,23 +201,23 @@ def report(experiment: Experiment, folder: Path) -> list[Path]:
     return [*written, page]
 
 
-def _records(folder: Path, preset: str) -> list[tuple[str, Record]]:
-    found = []
-    if (folder / f"{preset}.json").is_file():
-        found.append((preset, results.read(folder, preset)))
-    for path in sorted((folder / preset).glob("*.json")):
-        found.append((f"{preset}: {path.stem}", results.read(folder / preset, path.stem)))
-    return found
+def _records(folder: Path, preset: str) -> list[tuple[str, Record, float]]:
+    """The records of a preset with their names and the times at which they were written."""
+    files = [folder / f"{preset}.json", *sorted((folder / preset).glob("*.json"))]
+    return [
+        (preset if path.parent == folder else f"{preset}: {path.stem}", results.read(path.parent, path.stem),
+         path.stat().st_mtime)
+        for path in files
+        if path.is_file()
+    ]  # fmt: skip
 
 
 def _text(value: Any) -> str:
     return html.escape(str(value))
 
 
-def _image(fig: Figure, alt: str) -> str:
-    stream = io.BytesIO()
-    fig.savefig(stream, format="png", transparent=True)
-    code = base64.b64encode(stream.getvalue()).decode()
+def _image(path: Path, alt: str) -> str:
+    code = base64.b64encode(path.read_bytes()).decode()
     return f'<img alt="{_text(alt)}" src="data:image/png;base64,{code}">'
 
 

@@ -149,7 +149,7 @@ def _lead(options: argparse.Namespace, team: World | None) -> int:
     if missing:
         _Reproduction(options, experiment, name, planned, data, out, team).run(missing)
     status = max([_show(job) for job in jobs])
-    *drawn, page = pictures.report(experiment, out)
+    *drawn, page = pictures.report(experiment, out, {name})
     print(f"{len(drawn)} pictures in {out}, and all of it on one page: {page}")
     return status
 
@@ -304,7 +304,13 @@ class Costs:
         )  # fmt: skip
         if kind not in self.known:
             with sweep.one_thread(), by_itself():
-                self.known[kind] = runs.cost_model(kind, self.where)
+                try:
+                    self.known[kind] = runs.cost_model(kind, self.where)
+                except (ValueError, RuntimeError):
+                    if setting.kind == "training":
+                        raise
+                    # What is not a training run may name a network that is none by itself.
+                    self.known[kind] = lambda s: 1e-3
         return setting.steps * self.known[kind](setting) * self.factor(setting)
 
 

@@ -85,10 +85,25 @@ def test_a_study_that_is_not_there_is_refused():
 def test_words_of_a_record_cannot_become_markup(tmp_path, monkeypatch):
     experiment = Experiment("x", "<script>", "a & b", {}, plan=None, measure=None, check=None, questions={"a": "<b>?"})
     record = Record(made([BASE], "loss"), [], {"command": "<i>"}, pd.DataFrame())
-    monkeypatch.setattr(pictures, "_records", lambda folder, preset: [("cpu", record)] if preset == "cpu" else [])
+    monkeypatch.setattr(pictures, "_records", lambda folder, preset: [("cpu", record, 0.0)] if preset == "cpu" else [])
     *_, page = pictures.report(experiment, tmp_path)
     text = page.read_text()
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
     assert "&lt;b&gt;?" in text
     assert "&lt;i&gt;" in text
+
+
+def test_other_presets_are_not_drawn_again(tmp_path, monkeypatch):
+    experiment = Experiment("one-norm-hill", "t", "p", {}, plan=None, measure=None, check=None)
+    record = Record(made([BASE], "loss"), [], {}, pd.DataFrame())
+    monkeypatch.setattr(
+        pictures, "_records", lambda folder, preset: [(preset, record, 1.0)] if preset != "paper" else []
+    )
+    drawn, study = [], pictures.study
+    monkeypatch.setattr(pictures, "study", lambda *given: drawn.append(given) or study(*given))
+    for presets, count in (({"cpu"}, 4), ({"cpu"}, 1), (set(), 0)):
+        drawn.clear()
+        *files, page = pictures.report(experiment, tmp_path, presets)
+        assert len(drawn) == count
+        assert len(files) == page.read_text().count("<img") == 4
