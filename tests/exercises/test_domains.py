@@ -1,12 +1,13 @@
 """Every task says for which arguments it is asked, and its hidden tests use each freedom that it names.
 
-The line ``**Asked for:** ...`` above an answer is prose with a few fixed phrases, in which names of arguments (or of keys of a
-dictionary that is an argument) stand in backticks. What they claim is compared with the calls that the hidden tests really make:
+The line ``**Asked for:** ...`` above an answer is prose with a few fixed phrases, in which names of arguments (or of
+keys of a dictionary that is an argument) stand in backticks. What they claim is compared with the calls that the hidden
+tests really make:
 
 * ``beta`` from 0 to 1            no call is outside; "above 0", "below 1" where the end itself is not meant
 * ``beta`` may be 0               some call has this value
 * ``C`` of either sign            some call has a negative number, some a positive one
-* any shape                       params are a number in one call, a matrix in another
+* any shape                       params are a number or a vector in one call, a matrix in another
 * ``form`` one of ``ema``, ``heavy_ball``   each of these is used, and no other
 """
 
@@ -68,7 +69,13 @@ def values(made: list[dict[str, Any]], key: str) -> list[float]:
     for one in made:
         if key in one:
             value = one[key]
-            entries = value.flatten().tolist() if isinstance(value, torch.Tensor) else value if isinstance(value, list) else [value]
+            entries = (
+                value.flatten().tolist()
+                if isinstance(value, torch.Tensor)
+                else value
+                if isinstance(value, list)
+                else [value]
+            )
             for entry in entries:
                 found += entry.flatten().tolist() if isinstance(entry, torch.Tensor) else [entry]
     return found
@@ -102,7 +109,7 @@ def problems(line: str, made: list[dict[str, Any]]) -> list[str]:
         seen = {one[key] for one in made if key in one}
         if wanted != seen:
             wrong.append(f"{key} is {sorted(seen)} in the tests and {sorted(wanted)} in the text")
-    named = {word for word in re.findall(r"`([\w ]+)` (?:from|may be|of either sign|one of)", line)}
+    named = set(re.findall(r"`([\w ]+)` (?:from|may be|of either sign|one of)", line))
     known = {key for one in made for key in one}
     wrong += [f"there is no argument {word}" for word in sorted(named - known)]
     return wrong
@@ -111,10 +118,14 @@ def problems(line: str, made: list[dict[str, Any]]) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_task_says_what_it_is_asked_for(name):
     for task, found in lines(name).items():
-        assert len(found) == 1, f"{task}: one line '**Asked for:** ...' is wanted above the answer; there are {len(found)}"
+        assert len(found) == 1, (
+            f"{task}: one line '**Asked for:** ...' is wanted above the answer; there are {len(found)}"
+        )
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n.startswith("lab") else ()) for n in NAMES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n.startswith("lab") else ()) for n in NAMES]
+)
 def test_the_hidden_tests_use_each_freedom_and_stay_in_the_domain(name, monkeypatch):
     made = calls(name, monkeypatch)
     wrong = {task: found for task, (line,) in lines(name).items() if (found := problems(line, made[task]))}
@@ -125,6 +136,12 @@ def test_the_phrases_are_understood():
     made = [{"beta": 0.0, "x": torch.tensor(1.0), "form": "a"}, {"beta": 0.5, "x": torch.tensor([[-1.0]]), "form": "b"}]
     good = "`beta` from 0 to below 1, `beta` may be 0; `x` of any shape and `x` of either sign; `form` one of `a`, `b`"
     assert problems(good, made) == []
-    for bad in ("`beta` from above 0 to 1", "`beta` may be 1", "`beta` of either sign", "`form` one of `a`", "`y` may be 0"):
+    for bad in (
+        "`beta` from above 0 to 1",
+        "`beta` may be 1",
+        "`beta` of either sign",
+        "`form` one of `a`",
+        "`y` may be 0",
+    ):
         assert problems(bad, made), bad
     assert assignments.names()

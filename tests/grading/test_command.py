@@ -142,8 +142,7 @@ def test_regrading_shows_whose_points_change_before_it_writes(term, capsys):
     before = points(term)
     assert grade(term, "--regrade") == 0
     said = capsys.readouterr().out
-    assert "4 graded again; 4 of them get other points" in said
-    assert "ada: adam-knee-outside: 1 -> 0: " in said
+    assert "4 graded again; 1 of them get other points" in said
     assert "dia: adam-knee-outside: 0 -> 1: the test passes now" in said
     assert "Nothing was written" in said
     assert points(term) == before

@@ -7,8 +7,11 @@ submission is given to another one, once; if that dies, too, the submission has 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
+import platform
+import signal
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -65,11 +68,20 @@ def unusable(job: Job, of: Assignment, state: str, reason: str) -> Result:
     )
 
 
+def die_with_parent() -> None:
+    """On Linux: end when the process that started this one ends, however it ends."""
+    if platform.system() == "Linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
+
 # -- on this machine -------------------------------------------------------------------------------------------------
 
 
-def _serve(work: Work, slot: int, pipe: Connection) -> None:
-    """A worker's life."""
+def _serve(work: Work, slot: int, pipe: Connection, others: Sequence[Connection]) -> None:
+    """A worker's life. ``others`` are the command's ends of all pipes, which a fork inherits and must not keep open."""
+    for other in others:
+        other.close()
+    die_with_parent()
     examiner = Examiner(work.of, work.limits, work.seed, sandbox=work.sandbox, slot=slot)
     try:
         examiner.box()
@@ -93,13 +105,15 @@ class Local:
         # Forked workers share what this process has imported; where there is no fork they import it themselves.
         kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
         self._context: Any = multiprocessing.get_context(kind)
+        self._forks = kind == "fork"
         self._workers: dict[Any, tuple[Any, int]] = {}
         for slot in range(workers):
             self._start(slot)
 
     def _start(self, slot: int) -> None:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(self.work, slot, theirs), daemon=True)
+        others = (*self._workers, ours) if self._forks else ()
+        process = self._context.Process(target=_serve, args=(self.work, slot, theirs, others), daemon=True)
         process.start()
         theirs.close()
         self._workers[ours] = (process, slot)
@@ -212,7 +226,7 @@ class Cluster:
                 yield handed
             else:
                 futures[self._client.submit(grade_there, work, handed, pure=False, retries=3)] = job
-        for future in distributed.as_completed(list(futures)):
+        for future in distributed.as_completed(list(futures), loop=self._client.loop):
             try:
                 yield future.result()
             except Exception as error:
