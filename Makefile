@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help env book page test check notebooks exercises bench conformance pictures serve lock clean
+.PHONY: help env book page test check audit notebooks exercises bench conformance pictures serve lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -36,6 +36,9 @@ check: env ## lint, types, docstrings and the fast tests, for daily use
 	@$(RUN) -m mypy
 	@$(RUN) -m interrogate -q
 	@$(RUN) -m pytest -q -n auto --dist loadgroup -m "not slow and not browser"
+
+audit: env ## put mistakes into the library and see that the pages refuse them (25 minutes, goes on where it was cut off)
+	@OMP_NUM_THREADS=1 $(RUN) book/_tools/audit.py
 
 bench: env ## benchmarks, as ratios
 	@$(RUN) -m benchmarks

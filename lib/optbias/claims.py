@@ -332,9 +332,8 @@ class _Condition:
             finite = np.isfinite(target) & np.isfinite(values)
             if finite.any():
                 allowance = np.maximum(self.tol or 0.0, (self.rtol or 0.0) * np.abs(target))[finite]
-                wide = (
-                    allowance > np.abs(target[finite]) / 20
-                )  # within 5 % the tolerance is that of a number in the text
+                # Within 5 % the tolerance is that of a number in the text (and rounding must not decide).
+                wide = allowance > 0.0500001 * np.abs(target[finite])
                 off = float(np.abs(values - target)[finite].max())
                 rooms += [_times(float(allowance[wide].max()), off)] if wide.any() else []
         return max(rooms)

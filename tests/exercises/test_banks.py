@@ -27,10 +27,16 @@ def cell(name: str, task: str) -> assignments.Cell:
     return bank.assignment(name).of("answer")[task]
 
 
-def marked(cases, of_task):
-    """Parameters; those that train a network are for the long suite."""
+DAILY = "ps-adam"
+"""The assignment on which daily work tries what takes long; the others are for the long suite."""
+
+
+def marked(cases, of_task, daily=None):
+    """Parameters; those that train a network, and those of other assignments than ``daily``, are for the long suite."""
     return [
-        pytest.param(*case, marks=pytest.mark.slow) if set(of_task(case)) & set(bank.TRAINING) else pytest.param(*case)
+        pytest.param(*case, marks=pytest.mark.slow)
+        if set(of_task(case)) & set(bank.TRAINING) or daily not in (None, case[0])
+        else pytest.param(*case)
         for case in cases
     ]
 
@@ -100,7 +106,7 @@ def test_a_right_answer_in_another_style_loses_nothing(name, task, style, record
     assert not any(outcome.values()), outcome
 
 
-@pytest.mark.parametrize(("name", "task"), marked(TASKS, lambda case: [case[1]]))
+@pytest.mark.parametrize(("name", "task"), marked(TASKS, lambda case: [case[1]], daily=DAILY))
 def test_mutants_of_the_reference_are_killed(name, task, monkeypatch, record_property):
     hurry(monkeypatch, name, task)
     made = mutants.mutants(bank.reference(cell(name, task)))
@@ -128,7 +134,7 @@ def all_outcomes(of, answers, rng):
 
 
 @pytest.mark.parametrize(
-    "name", marked([(name,) for name in NAMES], lambda case: bank.assignment(case[0]).of("answer"))
+    "name", marked([(name,) for name in NAMES], lambda case: bank.assignment(case[0]).of("answer"), daily=DAILY)
 )
 def test_order_parts_and_seeds_change_nothing(name, monkeypatch, record_property):
     of, answers = bank.assignment(name), bank.load(name)

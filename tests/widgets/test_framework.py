@@ -27,8 +27,12 @@ ALL = [getattr(widgets, name) for name in widgets.__all__]
 in_browser = pytest.mark.usefixtures("chrome")
 
 
-def kinds(classes: list[type[Widget]]) -> Any:
-    return pytest.mark.parametrize("cls", classes, ids=lambda cls: cls.kind)
+def kinds(classes: list[type[Widget]], slow: list[type[Widget]] | None = None) -> Any:
+    """Each class by its kind; those that are ``slow`` to draw are for the long suite."""
+    params = [
+        pytest.param(cls, id=cls.kind, marks=[pytest.mark.slow] if cls in (slow or []) else []) for cls in classes
+    ]
+    return pytest.mark.parametrize("cls", params)
 
 
 # -- the bundle -------------------------------------------------------------------------------------------------------
@@ -106,7 +110,7 @@ class Parts(HTMLParser):
         self.first.setdefault(tag, dict(attrs))
 
 
-@kinds(ALL)
+@kinds(ALL, slow=[widgets.BiasMap])
 def test_the_output_is_a_widget_a_page_part_a_picture_and_a_text(cls: type[Widget]) -> None:
     widget = cls()
     bundled = widget._repr_mimebundle_()
@@ -125,7 +129,7 @@ def test_the_output_is_a_widget_a_page_part_a_picture_and_a_text(cls: type[Widge
     assert (parts["img"]["src"] or "").endswith(data["image/png"])
 
 
-@kinds(ALL)
+@kinds(ALL, slow=[cls for cls in ALL if cls.kind != "phase"])  # three pictures each
 def test_the_page_part_is_the_same_whenever_it_is_made(cls: type[Widget]) -> None:
     page, mine = cls().html(), cls(name="mine").html()
     assert cls().html() == page

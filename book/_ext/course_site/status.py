@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterable
 from importlib import metadata
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -22,6 +24,11 @@ from sphinx.util.docutils import SphinxDirective
 from optbias.theory.theorems import THEOREMS, plain
 
 from .execution import executed
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "_tools"))
+
+import numerals  # noqa: E402
+from project import Project  # noqa: E402
 
 MIME = "application/vnd.optbias.claim+json"
 PACKAGES = (
@@ -47,7 +54,7 @@ class status_table(nodes.General, nodes.Element):
 
 
 class StatusDirective(SphinxDirective):
-    """``claims-ledger``, ``theorems-table``, ``execution-table``, ``versions-table`` and ``build-summary``."""
+    """One of :data:`TABLES`."""
 
     has_content = False
 
@@ -94,7 +101,10 @@ def merge(app: Sphinx, env: BuildEnvironment, docnames: set[str], other: BuildEn
 
 
 def write_again(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    records = json.dumps([_in_reading_order(env), versions()], sort_keys=True)
+    shown = (
+        [_in_reading_order(env), versions(), _numbers(app), _audited(app)] if _store(env, "course_status_pages") else []
+    )
+    records = json.dumps(shown, sort_keys=True)
     if getattr(env, "course_status_shown", None) == records:
         return []
     env.course_status_shown = records  # type: ignore[attr-defined]
@@ -133,15 +143,8 @@ def _toctree(env: BuildEnvironment, name: str) -> Iterable[str]:
 
 
 def replace(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    makers = {
-        "claims-ledger": _ledger,
-        "theorems-table": _theorems,
-        "execution-table": _execution,
-        "versions-table": _versions,
-        "build-summary": _summary,
-    }
     for node in list(doctree.findall(status_table)):
-        node.replace_self(makers[node["kind"]](app, docname))
+        node.replace_self(TABLES[node["kind"]](app, docname))
 
 
 def _summary(app: Sphinx, docname: str) -> list[nodes.Node]:
@@ -185,6 +188,7 @@ def _ledger(app: Sphinx, docname: str) -> list[nodes.Node]:
             note = "; ".join(
                 filter(None, (KINDS.get(claim["kind"], claim["kind"]), claim["source"], claim.get("ground", "")))
             )
+            note += f"; {claim['seeds']} seeds" if claim.get("seeds") else ""
             rows.append(
                 [
                     [statement, nodes.paragraph("", note, classes=["claim-note"])],
@@ -217,6 +221,92 @@ def _theorems(app: Sphinx, docname: str) -> list[nodes.Node]:
     return [_table(["Statement", "Conditions", "Claims"], rows, [4, 7, 1])]
 
 
+def _loose(app: Sphinx, docname: str) -> list[nodes.Node]:
+    rows: list[list] = [
+        [
+            [nodes.paragraph("", claim["statement"]), nodes.paragraph("", "", _page_link(app, docname, name))],
+            nodes.literal("", claim["measured"]),
+            nodes.literal("", claim["allowed"]),
+            claim["loose"],
+        ]
+        for name, record in _in_reading_order(app.env)
+        for claim in record["claims"]
+        if claim.get("loose")
+    ]
+    if not rows:
+        return [nodes.paragraph("", "None: each bound lies within a factor of ten of its value.")]
+    return [_table(["Claim", "Measured", "Allowed", "Why not sharper"], rows, [4, 2, 2, 4])]
+
+
+def _numbers(app: Sphinx) -> dict[str, dict[str, int]]:
+    """For each page how many numbers of its text each kind of hand explains."""
+    project = Project(Path(app.srcdir))
+    values = {
+        name.rpartition("/")[2]: [value for claim in record["claims"] for value in claim.get("values", ())]
+        for name, record in _store(app.env, "course_records").items()
+    }
+    checker = numerals.Checker({name: path for name, path in project.pages.items() if path.is_file()}, values)
+    return {name: numerals.counts(checker.page(name)[0]) for name in checker.texts}
+
+
+def _numbers_table(app: Sphinx, docname: str) -> list[nodes.Node]:
+    found = {name: counts for name, counts in _numbers(app).items() if counts}
+    rows: list[list] = [
+        [
+            _page_link(app, docname, f"book/{name}"),
+            str(sum(counts.values())),
+            *(str(counts.get(hand, 0)) for hand in (*numerals.HANDS, "")),
+        ]
+        for name, counts in found.items()
+    ]
+    total = [sum(counts.get(hand, 0) for counts in found.values()) for hand in (*numerals.HANDS, "")]
+    rows.append(["Together", str(sum(total)), *map(str, total)])
+    heads = ["Page", "Numbers", *(hand.capitalize() for hand in numerals.HANDS), "Unexplained"]
+    return [_table(heads, rows, [4, 2, 2, 2, 2, 2, 2, 2, 2])]
+
+
+def _audited(app: Sphinx) -> dict:
+    path = Path(app.srcdir) / "results" / "audit" / "audit.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _audit(app: Sphinx, docname: str) -> list[nodes.Node]:
+    found = _audited(app)
+    if not found:
+        return [nodes.paragraph("", "No audit is recorded here; `make audit` runs one.")]
+    made, claims = found["provenance"], [c for page in found["claims"].values() for c in page.values()]
+    refusing = sum(isinstance(claim, list) for claim in claims)
+    text = (
+        f"Recorded on {made['date']} ({made['runs']} runs of pages in {made['seconds']} seconds): "
+        f"{len(found['mutations'])} mutations, {sum(bool(m['refused']) for m in found['mutations'])} of them refused; "
+        f"{refusing} of {len(claims)} claims on {len(found['claims'])} pages refuse at least one."
+    )
+    rest = [
+        f"{sum(claim == key for claim in claims)} claims refuse none: {why}."
+        for key, why in found["reasons"].items()
+        if key in claims
+    ]
+    rows: list[list] = []
+    for mutation in found["mutations"]:
+        by = "; ".join(
+            f"{page}: {statements[0]}" + (f" (and {len(statements) - 1} more)" if len(statements) > 1 else "")
+            for page, statements in mutation["refused"].items()
+        )
+        rows.append([mutation["name"], nodes.literal("", mutation["file"]), by or "nobody"])
+    silent: list[list] = [
+        [_page_link(app, docname, f"book/{page}"), statement, found["reasons"][why]]
+        for page, statements in found["claims"].items()
+        for statement, why in statements.items()
+        if isinstance(why, str)
+    ]
+    return [
+        *(nodes.paragraph("", line) for line in (text, *rest)),
+        _table(["Mutation", "File", "Refused by"], rows, [3, 2, 6]),
+        nodes.rubric("", "Claims that refuse no mutation"),
+        _table(["Page", "Claim", "Why"], silent, [2, 5, 4]),
+    ]
+
+
 def _page_link(app: Sphinx, docname: str, target: str) -> nodes.Node:
     title = app.env.titles[target].astext() if target in app.env.titles else target
     uri = app.builder.get_relative_uri(docname, target)
@@ -244,9 +334,22 @@ def _row(cells: list) -> nodes.row:
     return row
 
 
+TABLES = {
+    "claims-ledger": _ledger,
+    "execution-table": _execution,
+    "versions-table": _versions,
+    "build-summary": _summary,
+    "theorems-table": _theorems,
+    "loose-claims": _loose,
+    "numbers-table": _numbers_table,
+    "audit-table": _audit,
+}
+"""The directives of the status page and what makes their contents."""
+
+
 def setup(app: Sphinx) -> None:
     app.add_node(status_table)
-    for name in ("claims-ledger", "theorems-table", "execution-table", "versions-table", "build-summary"):
+    for name in TABLES:
         app.add_directive(name, StatusDirective)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", forget)
