@@ -1,8 +1,9 @@
 """``python -m benchmarks.conformance``: our rules against optax, pytorch_optimizer, schedulefree and lion-pytorch.
 
-Each pair gets the same 200 gradients (plus a tenth of the iterate, so that a difference feeds back) in float64; printed is
-the largest difference of the iterates, relative to the largest iterate. ``make conformance`` installs the libraries into an
-environment of its own. Where two libraries mean different things by one name, the line says in which convention.
+Each pair gets the same 200 gradients (plus a tenth of the iterate, so that a difference feeds back) in float64;
+printed is the largest difference of the iterates, relative to the largest iterate. ``make conformance`` installs the
+libraries into an environment of its own. Where two libraries mean different things by one name, the line says in
+which convention.
 """
 
 from __future__ import annotations
@@ -265,7 +266,8 @@ def main() -> int:
         table.append({"name": name, "rule": type(rule).__name__, "difference": found, "verdict": verdict})
         print(f"{name:48} {found:8.1e}  {verdict}", flush=True)
     print(
-        f"{sum(row['verdict'] == 'agrees' for row in table)} of {len(table)} agree to {AGREE:g}; {wrong} must and do not"
+        f"{sum(row['verdict'] == 'agrees' for row in table)} of {len(table)} agree to {AGREE:g}; "
+        f"{wrong} must and do not"
     )
     if arguments.json:
         arguments.json.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

@@ -30,11 +30,11 @@ NOT_NOTATION = {
 }
 
 
-# The rules that a chapter of its own teaches. The other variants share lr, betas, eps and weight_decay with them, and each
-# explains the one or two numbers of its own in its docstring.
+# The rules that a chapter of its own teaches. The other variants share lr, betas, eps and weight_decay with them, and
+# each explains the one or two numbers of its own in its docstring.
 TAUGHT = {
-    "GradientDescent", "Momentum", "AdaGrad", "RMSProp", "Adam", "AMSGrad", "AdamW", "NormalizedSteepestDescent", "SignGD",
-    "Lion", "Muon",
+    "GradientDescent", "Momentum", "AdaGrad", "RMSProp", "Adam", "AMSGrad", "AdamW", "NormalizedSteepestDescent",
+    "SignGD", "Lion", "Muon",
 }  # fmt: skip
 
 
