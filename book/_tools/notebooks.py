@@ -52,8 +52,9 @@ class TranslationError(ValueError):
 
     def at(self, path: Path, root: Path) -> TranslationError:
         """The same, with file and line in front."""
-        found = path.read_text(encoding="utf-8").partition(self.sought)
-        line = f":{found[0].count(chr(10)) + 1}" if self.sought and found[1] else ""
+        text = path.read_text(encoding="utf-8")
+        found = self.sought != "" and self.sought in text
+        line = f":{text[: text.index(self.sought)].count(chr(10)) + 1}" if found else ""
         return TranslationError(f"{path.relative_to(root).as_posix()}{line}: {self}")
 
 
@@ -141,7 +142,7 @@ def _card(key: str, body: list[str]) -> tuple[str, str, list[str]]:
     try:
         return theorem_cards.card(key, body)
     except ValueError as error:
-        raise TranslationError(str(error)) from error
+        raise TranslationError(str(error), f"{{theorem}} {key}") from error
 
 
 def _options(body: list[str]) -> tuple[dict[str, str], list[str]]:
@@ -465,7 +466,7 @@ class Translator:
         try:
             words, theorem, part = theorem_cards.reference(content)
         except ValueError as error:
-            raise TranslationError(f"book/{self.page}.md: {error}") from error
+            raise TranslationError(str(error), f"{{thm}}`{content}`") from error
         link = self.reference("prf:ref", self.target(theorem.key), words)
         # A bar would end the cell of a table.
         written = theorem_cards.conditions(theorem, part).replace("|", r"\vert ")
