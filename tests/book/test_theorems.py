@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
@@ -104,6 +105,23 @@ def test_a_page_carries_what_its_links_show_and_nothing_twice() -> None:
 
 def test_a_page_without_links_stays_as_it_is() -> None:
     assert previews.with_previews("<p>x</p>", "page.html", lambda file: "") == "<p>x</p>"
+
+
+def test_a_claim_of_kind_theorem_names_its_theorem_and_run(book: Book) -> None:
+    """The page would fail when it is built; this says so in a second."""
+    bare = []
+    for name, cells in book.notebooks.items():
+        for cell in cells:
+            if cell.cell_type != "code" or 'kind="theorem"' not in cell.source:
+                continue
+            for call in ast.walk(ast.parse(re.sub(r"^[%!].*$", "", cell.source, flags=re.M))):
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "claim":
+                    given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+                    if given.get("kind") == "'theorem'" and not {"theorem", "run"} <= set(given):
+                        bare.append(
+                            f'{name}: {ast.unparse(call.args[0])}: add theorem= and run=, or say kind="measured"'
+                        )
+    assert not bare, "\n".join(bare)
 
 
 # -- where a theorem is repeated ---------------------------------------------------------------------------------------
