@@ -231,9 +231,14 @@ class Parts:
         return self.folder.exists() and any(p.name != PLAN for p in self.folder.rglob("*") if not p.is_dir())
 
     def keep(self, wanted: Collection[str]) -> None:
-        """Remove the finished settings whose keys are not ``wanted``, and the folder if none is left."""
+        """Remove the finished settings whose keys are not ``wanted``, and the folder if nothing is left.
+
+        Half a file that a killed process left is no result and goes with them: the folder is this process's alone.
+        """
         for name in self.finished() - set(wanted):
             (self.folder / f"{name}.parquet").unlink()
+        for half in self.folder.glob("*.part"):
+            half.unlink()
         if not self.kept():
             self.remove()
 

@@ -181,6 +181,19 @@ def test_a_sweep_that_failed_goes_on_where_it_was(tmp_path):
     assert table.loc[table["run"] == key(settings[4]), "loss"].tolist() == [1.0, 0.2]
 
 
+def test_what_a_killed_process_left_does_not_keep_the_folder(tmp_path):
+    parts = Parts(tmp_path / "parts")
+    parts.begin({"n": 2}, resume=False)
+    other = dataclasses.replace(BASE, seed=1)
+    for setting in (BASE, other):
+        parts.save(setting, Outcome(pd.DataFrame({"step": [0]})))
+    (parts.folder / f"{key(BASE)}.parquet-xyz.part").write_bytes(b"half")
+    parts.keep({key(other)})
+    assert parts.finished() == {key(other)}
+    parts.keep(())
+    assert not parts.folder.exists()
+
+
 def test_another_sweep_is_not_mixed_in(tmp_path):
     parts = Parts(tmp_path / "parts")
     parts.begin({"preset": "cpu", "n": 1}, resume=True)  # nothing there yet: resuming is beginning
