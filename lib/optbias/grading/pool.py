@@ -84,7 +84,7 @@ def _serve(work: Work, slot: int, pipe: Connection, others: Sequence[Connection]
     die_with_parent()
     examiner = Examiner(work.of, work.limits, work.seed, sandbox=work.sandbox, slot=slot)
     try:
-        examiner.box()
+        examiner.box().ready()  # a sandbox that does not start stops the run, and is no student's fault
         pipe.send(None)
     except (SandboxError, OSError) as error:
         pipe.send(str(error))

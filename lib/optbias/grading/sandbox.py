@@ -229,6 +229,7 @@ def command(program: Sequence[str], words: Sequence[str], stubs: Path, user: int
     inner_view = [*view, *words]
     uid = os.geteuid() if user is None else user
     environment = {**ENVIRONMENT, "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    environment["PYTHONPATH"] = str(_library().parent)  # this very library, wherever another one may be installed
     inner = [
         *("bwrap", "--unshare-user", "--unshare-all", "--uid", str(uid), "--gid", str(uid), "--cap-add", "ALL"),
         *("--disable-userns", "--die-with-parent", "--clearenv", "--hostname", "grader"),
@@ -510,7 +511,8 @@ class Sandbox:
             raise self._broken() from None
         self._own: set[int] = set()
 
-    def _ready(self) -> None:
+    def ready(self) -> None:
+        """Wait until the warm process can be forked. Raises SandboxError with what was said if it does not start."""
         if self._told:
             return
         self._control.settimeout(300)
@@ -540,7 +542,7 @@ class Sandbox:
 
     def open(self, files: Mapping[str, bytes], limits: Limits) -> Run:
         """The process for one notebook, with ``files`` in its folder. Raises SandboxError."""
-        self._ready()
+        self.ready()
         self._own = {self._process.pid, *descendants(self._process.pid)}
         ours, theirs = socket.socketpair()
         memory, disk = limits.memory_mib << 20, limits.disk_mib << 20
@@ -629,6 +631,9 @@ class Plain:
 
     alive = True
 
+    def ready(self) -> None:
+        """There is nothing to wait for."""
+
     def open(self, files: Mapping[str, bytes], limits: Limits) -> Run:
         """The process for one notebook."""
         folder = tempfile.TemporaryDirectory(prefix="optbias-grade-")
@@ -643,6 +648,7 @@ class Plain:
         environment |= {name: value for name, value in ENVIRONMENT.items() if name != "HOME"}
         environment |= {"HOME": folder.name, "IPYTHONDIR": str(Path(folder.name) / ".ipython")}
         environment["MPLCONFIGDIR"] = str(Path(folder.name) / ".matplotlib")
+        environment["PYTHONPATH"] = str(_library().parent)
         process = subprocess.Popen(
             [sys.executable, "-s", "-m", "optbias.grading.inside", "plain", json.dumps(wanted)],
             stdin=subprocess.PIPE,
