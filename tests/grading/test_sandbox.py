@@ -98,13 +98,13 @@ def test_nothing_stays_for_the_next_notebook(box):
     first = box.open({}, SMALL)
     first.cell(
         "import os, time, builtins, torch\nbuiltins.left = 1\ntorch.left = 1\n"
-        "for d in ('/tmp', '/dev/shm', '.'): open(d + '/left', 'w').write('x')\n"
+        "for d in ('/tmp', '/scratch', '/dev/shm', '.'): open(d + '/left', 'w').write('x')\n"
         "if os.fork() == 0:\n    os.setsid()\n    time.sleep(600)"
     )
     before = sandbox.descendants(box._process.pid)
     first.close()
     second = box.open({}, SMALL)
-    found = tried(second, "[d for d in ('/tmp', '/dev/shm', '.') if os.path.exists(d + '/left')]", "left",
+    found = tried(second, "[d for d in ('/tmp', '/scratch', '/dev/shm', '.') if os.path.exists(d + '/left')]", "left",
                   "__import__('torch').left", "sorted(int(p) for p in os.listdir('/proc') if p.isdigit())")  # fmt: skip
     second.close()
     assert found == ["[]", "NameError", "AttributeError", "[1, 2]"]

@@ -137,8 +137,8 @@ def confine(libc: ctypes.CDLL, wanted: dict[str, Any]) -> None:
 
     _call(libc.mount, b"none", b"/", None, _REC | _PRIVATE, None)
     _call(libc.mount, b"proc", b"/proc", b"proc", _NOSUID | _NODEV, None)
-    for folder, size in ((WORK, wanted["disk"]), ("/tmp", wanted["disk"]), ("/dev/shm", wanted["disk"])):
-        options = f"size={size},nr_inodes=4096,mode=0755".encode()
+    for folder in wanted["folders"]:
+        options = f"size={wanted['disk']},nr_inodes=4096,mode=0755".encode()
         _call(libc.mount, b"tmpfs", folder.encode(), b"tmpfs", _NOSUID | _NODEV, options)
     os.chdir(WORK)
     for name, text in wanted["files"].items():

@@ -115,6 +115,11 @@ def _places() -> list[Path]:
     return places
 
 
+def _tmp_is_free() -> bool:
+    """Whether nothing that Python needs lies below /tmp, so that each notebook can have one of its own."""
+    return not any(place.is_relative_to("/tmp") for place in _places())
+
+
 def _parents(paths: Iterable[Path]) -> list[str]:
     """``--dir`` for each folder above: bubblewrap would make them readable by root alone."""
     wanted = {parent for path in paths for parent in path.parents if parent != Path("/")}
@@ -209,9 +214,10 @@ def _torch_stubs(stubs: Path) -> list[str]:
 
 
 ENVIRONMENT = {
-    "HOME": "/tmp",
-    "IPYTHONDIR": "/tmp/.ipython",
-    "MPLCONFIGDIR": "/tmp/.matplotlib",
+    "HOME": "/scratch",
+    "TMPDIR": "/scratch",
+    "IPYTHONDIR": "/scratch/.ipython",
+    "MPLCONFIGDIR": "/scratch/.matplotlib",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "LANG": "C.UTF-8",
     "OMP_NUM_THREADS": "1",
@@ -233,9 +239,11 @@ def command(program: Sequence[str], words: Sequence[str], stubs: Path, user: int
     inner = [
         *("bwrap", "--unshare-user", "--unshare-all", "--uid", str(uid), "--gid", str(uid), "--cap-add", "ALL"),
         *("--disable-userns", "--die-with-parent", "--clearenv", "--hostname", "grader"),
+        *("--size", str(64 << 20), "--tmpfs", "/tmp"),  # before the view, which may lie below it
         *inner_view,
-        *("--proc", "/proc", "--dev", "/dev", "--dir", "/submission", "--size", str(64 << 20), "--tmpfs", "/tmp"),
+        *("--proc", "/proc", "--dev", "/dev", "--dir", "/submission", "--size", str(64 << 20), "--tmpfs", "/scratch"),
         *("--size", str(64 << 20), "--tmpfs", "/dev/shm", "--remount-ro", "/dev", "--remount-ro", "/"),
+        *(() if _tmp_is_free() else ("--remount-ro", "/tmp")),
         *(word for name, value in environment.items() for word in ("--setenv", name, value)),
         *("--chdir", "/", "--", *program),
     ]
@@ -549,6 +557,7 @@ class Sandbox:
         order = json.dumps(
             {
                 "confine": True,
+                "folders": ["/submission", "/scratch", "/dev/shm", *(["/tmp"] if _tmp_is_free() else [])],
                 "disk": 2 * disk,
                 "files": {name: data.hex() for name, data in files.items()},
                 "limits": {
@@ -645,7 +654,7 @@ class Plain:
             wanted.pop("RLIMIT_AS")  # counts what is reserved, not what is used, on other systems
         keep = ("PATH", "SYSTEMROOT", "TEMP", "TMP", "VIRTUAL_ENV")
         environment = {name: os.environ[name] for name in keep if name in os.environ}
-        environment |= {name: value for name, value in ENVIRONMENT.items() if name != "HOME"}
+        environment |= {name: value for name, value in ENVIRONMENT.items() if name not in ("HOME", "TMPDIR")}
         environment |= {"HOME": folder.name, "IPYTHONDIR": str(Path(folder.name) / ".ipython")}
         environment["MPLCONFIGDIR"] = str(Path(folder.name) / ".matplotlib")
         environment["PYTHONPATH"] = str(_library().parent)
