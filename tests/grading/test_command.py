@@ -91,6 +91,11 @@ def test_a_class_is_graded_and_a_second_run_has_nothing_to_do(term, capsys):
     assert grade(term) == 0
     assert "4 of 4 have a result already; 0 to do" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in (term / "autograded").rglob("*.ipynb")}
+    shutil.rmtree(term / "autograded" / "ada")  # what is lost comes back from the results, without grading
+    (term / "gradebook.db").unlink()
+    assert grade(term) == 0
+    assert len(list((term / "autograded").rglob("*.ipynb"))) == 4
+    assert points(term) == {"ada": FULL, "ben": FULL, "cem": FULL, "dia": FULL - 1}
 
 
 @here

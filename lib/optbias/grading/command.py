@@ -279,7 +279,8 @@ def _grade(options: argparse.Namespace, course: Path, of: Assignment, jobs: dict
             if options.regrade:
                 return _regraded(options, of, writer, before, results, (journal, again), stamps, folder)
             for name, result in fresh.items():  # a run that was killed may have kept a result and not entered it
-                if before.get(name) != result.scores:
+                graded = course / "autograded" / name / of.name / f"{of.name}.ipynb"
+                if result.state != "failed" and (before.get(name) != result.scores or not graded.is_file()):
                     _write(writer, result, known)
     everything = {name: entry[0] for name, entry in journal.load().items()}
     _finish(options, course, of, everything, url, folder)
