@@ -438,17 +438,17 @@ MUTATIONS = (
 )
 
 QUICK = (
+    "Adam: beta1 and beta2 exchanged",
     "Adam: the hat of v dropped",
-    "AMSGrad: no maximum",
     "decay without the learning rate",
     "epsilon inside and outside exchanged",
+    "epsilon dropped",
     "momentum: the two forms exchanged",
-    "KKT gap: a minus",
+    "momentum: the average off by one step",
     "uncorrected factor upside down",
+    "two-cycle: a factor 2",
     "momentum's roots: the EMA form without 1 - beta",
-    "regret: the point after the round",
-    "mean lag: a factor 3",
-    "proximal: the decay of y",
-    "margin: the mean for the minimum",
+    "stability limit: 1 - beta for 1 + beta",
+    "drift: v from the bare spike",
 )
-"""A tenth of the mutations, each with one page: what ``make test`` runs."""
+"""A tenth of the mutations: what ``make test`` runs, on two pages that refuse them all."""
