@@ -117,6 +117,7 @@ MUTATIONS = (
         _ADAPTIVE,
         'self.rho * state["v"] + (1 - self.rho)',
         '(1 - self.rho) * state["v"] + self.rho',
+        "class RMSProp(",
     ),
     Mutation(
         "RMSProp: always corrected",
@@ -169,6 +170,32 @@ MUTATIONS = (
     ),
     Mutation("Muon: rows over columns turned round", _STEEPEST, "rows / columns", "columns / rows"),
     Mutation("Newton-Schulz: another last coefficient", _STEEPEST, "2.0315", "1.0315"),
+    Mutation(
+        "NAdam, RAdam and kin: v never decays",
+        "rules/adam_variants.py",
+        'beta2 * state["v"]',
+        'state["v"]',
+        "class NAdam(",
+    ),
+    Mutation(
+        "averaged SGD: the average of the wrong sign",
+        "rules/averaged.py",
+        '(theta - state["x"]) /',
+        '(theta + state["x"]) /',
+    ),
+    Mutation(
+        "LARS: the trust ratio upside down",
+        "rules/layerwise.py",
+        "norms.ratio(size, slope +",
+        "norms.ratio(slope, size +",
+    ),
+    Mutation("Shampoo: no right factor", "rules/matrix.py", " @ inverse_power(right, self.power, self.eps)", ""),
+    Mutation(
+        "the family's table: everything is the same",
+        "theory/family.py",
+        "return bool((a - b).abs().max() <=",
+        "return bool((a - b).abs().max() >=",
+    ),
     # running
     Mutation(
         "trajectory: one gradient late",
