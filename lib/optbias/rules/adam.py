@@ -23,7 +23,7 @@ class Adam(Rule):
         \theta \leftarrow \theta - \eta\,\hat m / (\sqrt{\hat v} + \epsilon), \qquad
         \hat m = m/(1-\beta_1^t), \quad \hat v = v/(1-\beta_2^t).
 
-    ``eps_inside=True`` puts epsilon under the root, :math:`\sqrt{\hat v + \epsilon}`, the form that
+    ``eps_inside=True`` puts epsilon inside the root, :math:`\sqrt{\hat v + \epsilon}`, the form that
     the theory of the one-norm bias uses. ``bias_correction=False`` drops the hats.
     ``weight_decay`` is the *coupled* L2 term, :math:`g \leftarrow g + \lambda\theta`, which enters
     both moments; for decoupled decay use :class:`AdamW`. Source: Kingma & Ba, arXiv 1412.6980.

@@ -1,10 +1,10 @@
 r"""What AdamW does in its box: the average update, the epsilon-barrier, and the way out.
 
-AdamW with weight decay :math:`\lambda` can only converge to KKT points of
-:math:`\min f` over :math:`\|\theta\|_\infty \le 1/\lambda`, if :math:`\beta_1 \le \beta_2` and
-:math:`\epsilon = 0` (Xie & Li, arXiv 2404.04454). This module holds the inequality behind it
-(:func:`average_update_bound`), what epsilon changes (:func:`eps_penalty`), and losses on which
-:math:`\beta_1 > \beta_2` leaves the box (:class:`EscapeLoss`).
+If AdamW with weight decay :math:`\lambda` converges, with full-batch gradients of a :math:`C^1` loss, non-increasing
+rates of infinite sum, :math:`\beta_1 \le \beta_2` and :math:`\epsilon = 0`, its limit is a KKT point of
+:math:`\min f` over :math:`\|\theta\|_\infty \le 1/\lambda` (Xie & Li,
+arXiv 2404.04454). This module holds the inequality behind it (:func:`average_update_bound`), what epsilon
+changes (:func:`eps_penalty`), and losses on which :math:`\beta_1 > \beta_2` leaves the box (:class:`EscapeLoss`).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def average_update_bound(v: Tensor, betas: tuple[float, float], rates: Tensor | 
 def eps_penalty(theta: Tensor, weight_decay: float, eps: float, eps_inside: bool = False) -> Tensor:
     r"""What AdamW adds to the loss when epsilon is not 0: its fixed points minimise ``f + eps_penalty``.
 
-    epsilon beside the root: :math:`\epsilon \sum_i [-|\theta_i| - \ln(1-\lambda|\theta_i|)/\lambda]`,
+    epsilon outside the root: :math:`\epsilon \sum_i [-|\theta_i| - \ln(1-\lambda|\theta_i|)/\lambda]`,
     a barrier that is infinite at the walls of the box. Inside:
     :math:`-(\sqrt\epsilon/\lambda)\sum_i \sqrt{1-\lambda^2\theta_i^2}`, finite there, with infinite
     slope. Shapes ``(..., d) -> (...)``; ``inf`` outside the box. Raises ValueError for
@@ -95,7 +95,7 @@ def eps_penalty(theta: Tensor, weight_decay: float, eps: float, eps_inside: bool
 def eps_penalty_slope(theta: Tensor, weight_decay: float, eps: float, eps_inside: bool = False) -> Tensor:
     r"""The gradient of :func:`eps_penalty` inside the box, shape of ``theta``.
 
-    :math:`\epsilon\lambda\theta/(1-\lambda|\theta|)` beside the root,
+    :math:`\epsilon\lambda\theta/(1-\lambda|\theta|)` outside the root,
     :math:`\sqrt\epsilon\lambda\theta/\sqrt{1-\lambda^2\theta^2}` inside it.
     """
     _check_penalty(theta, weight_decay, eps, eps_inside)

@@ -22,7 +22,7 @@ from optbias.rules.base import Number, State, check_betas
 def two_cycle_amplitude(lr: Number, beta1: Number, eps: Number = 0.0, curvature: Number = 1.0) -> Tensor:
     """The amplitude ``a`` of Adam's 2-cycle on ``curvature * x**2 / 2``; it does not depend on beta2.
 
-    ``lr > 0``, ``0 <= beta1 < 1``, ``eps >= 0`` (beside the root), ``curvature > 0``: numbers or tensors that
+    ``lr > 0``, ``0 <= beta1 < 1``, ``eps >= 0`` (outside the root), ``curvature > 0``: numbers or tensors that
     broadcast; float64. Raises ValueError where ``eps`` is so large that there is no cycle.
     """
     _checks.number("lr", lr, low=0.0, open_low=True)

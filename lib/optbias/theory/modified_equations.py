@@ -79,7 +79,7 @@ def bias_coefficient(
     r"""The bracket :math:`\tau(\beta)+\frac12-(\tau(\rho)+\frac12)s` for each coordinate of the gradient ``g``.
 
     Multiplied by :math:`\eta`, it is the weight with which Adam adds the gradient's perturbed one-norm to the
-    loss: positive penalises it, negative does the reverse. As :math:`\epsilon \to 0` it becomes
+    loss: positive penalises it, negative rewards it. As :math:`\epsilon \to 0` it becomes
     :math:`(\beta-\rho)/((1-\beta)(1-\rho))`; for :math:`\epsilon \gg g^2` it is :math:`\frac12(1+\beta)/(1-\beta)`.
     """
     _checks.tensor("g", g)

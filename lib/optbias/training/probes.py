@@ -33,7 +33,7 @@ class Probes:
     ``every``: a row for every so many steps (and for the last). ``radius``: of the box; None takes
     ``1 / weight_decay`` of a rule whose limit it is (AdamW, SignGD, Lion), and no box for other rules.
     ``eps``: of the perturbed one-norm ``sum sqrt(g^2 + eps)``; None takes the rule's own (its square, if the
-    rule adds it beside the root; 0 if it has none). A parameter is *on the box* if ``|theta_i|`` lies within
+    rule adds it outside the root; 0 if it has none). A parameter is *on the box* if ``|theta_i|`` lies within
     ``tolerance * radius`` of the radius, and *outside* if it lies beyond that. ``quantiles`` of ``|theta|`` (nearest
     rank) cost a partial sort and are taken every ``quantiles_every`` steps. ``sharpness_every`` > 0 asks for
     the largest eigenvalue of ``P^-1 H`` every so many steps, to the relative accuracy ``sharpness_tol``;

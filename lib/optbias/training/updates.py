@@ -183,7 +183,7 @@ class ByTensor(Readable):
 class FusedAdam(Update):
     """Adam, AdamW and AMSGrad by ``torch._fused_adam_`` and ``torch._fused_adamw_``.
 
-    The kernel adds eps beside the root. For eps under it, the buffer ``v`` holds the moving average of
+    The kernel adds eps outside the root. For eps inside it, the buffer ``v`` holds the moving average of
     ``g^2 + eps`` instead of ``g^2``: bias-corrected, that is ``v_hat + eps``. The kernel adds ``(1 - beta2) g^2``;
     the missing ``(1 - beta2) eps`` is added before it, divided by the ``beta2`` that the kernel multiplies by.
     """

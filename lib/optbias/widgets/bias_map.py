@@ -72,7 +72,7 @@ class BiasMap(Widget):
 
     @property
     def coefficient(self) -> float:
-        """The weight at the chosen point: positive penalises the one-norm, negative does the reverse."""
+        """The weight at the chosen point: positive penalises the one-norm, negative rewards it."""
         return float(self._coefficient(self.beta, self.rho))
 
     def _coefficient(self, beta: Any, rho: Any) -> Tensor:

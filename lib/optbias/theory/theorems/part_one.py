@@ -390,7 +390,7 @@ AMSGRAD = (
             h.BETAS_IN_RANGE,
             h.EPS_ZERO,
             h.CONSTANT_RATE,
-            vouched("free", "no walls"),
+            vouched("free", "the whole line: no projection"),
         ),
         r"""the moments converge, geometrically fast, to periodic sequences. With
 $j=0,1,\dots,N-1$ the number of rounds since the last spike, these are
