@@ -618,8 +618,10 @@ class Sandbox:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End everything."""
+        """End everything. The warm process goes by itself, so that what it used is counted; else it is killed."""
         self._control.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=2)
         self._process.kill()
         self._process.wait()
         self._log.close()
