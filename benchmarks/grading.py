@@ -73,9 +73,8 @@ def run(repeats: int) -> dict[str, Any]:
     stock, ours = best["nbgrader autograde"], best["python -m optbias grade"]
     print(f"\ngrading {STUDENTS} submissions of {NAME} ({os.cpu_count()} cores, sandbox on)")
     for kind, (wall, cpu) in best.items():
-        print(
-            f"  {kind:<24} {wall:8.1f} s by the clock, {wall / STUDENTS:6.2f} a student; {cpu:8.1f} CPU seconds of what was waited for"
-        )
+        clock = f"{wall:8.1f} s by the clock, {wall / STUDENTS:6.2f} a student"
+        print(f"  {kind:<24} {clock}; {cpu:8.1f} CPU seconds of what was waited for")
     print(
         f"  {stock[0] / ours[0]:.1f} times as fast by the clock (target: at least {TARGET:g}), "
         f"{stock[1] / ours[1]:.1f} in CPU time"
