@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
-from optbias import data
 from optbias.experiments import fair_comparison as fair
+from optbias.experiments import runs
 from optbias.experiments.fair_comparison import Contender, Protocol, Range, StackedMLP, Task
 from optbias.experiments.runs import Setting
 from optbias.experiments.sweep import Outcome, Where
@@ -55,17 +54,11 @@ def task_of(setting: Setting, folder: str | None) -> Task:
     """The task of a setting: images of digits, or the next character after the last ``context`` ones, one-hot."""
     if setting.data == "digits":
         return fair.digits_task(setting.steps)
-    context, count = setting.context, setting.train_size * 2
-    load = data.shakespeare if setting.data.startswith("shakespeare") else data.generated_text
-    options: dict[str, Any] = {"folder": folder} if load is data.shakespeare else {}
-    split = load("character", sequences=count, context=context, **options)
-
-    def inputs(tokens: Tensor) -> Tensor:
-        return torch.nn.functional.one_hot(tokens, split.classes).flatten(1).double()
-
-    pool = inputs(split.inputs), split.labels[:, -1]
-    test = inputs(split.test_inputs), split.test_labels[:, -1]
-    network = StackedMLP((context * split.classes, 32, split.classes))
+    # A quarter to train on, a quarter to tune on, the second half of the text for the test.
+    n = 2 * setting.train_size
+    split = runs.split_of(dataclasses.replace(setting, train_size=2 * n), folder)
+    pool, test = ((split.inputs[part].double(), split.labels[part]) for part in (slice(n), slice(n, 2 * n)))
+    network = StackedMLP((split.inputs.shape[1], 32, split.classes))
     return Task(split.name, pool, test, network, setting.train_size, setting.batch_size, setting.steps)
 
 

@@ -52,7 +52,7 @@ def box_minibatch() -> list[Setting]:
 
 def against_l2() -> list[Setting]:
     """Two tasks, two searches, five rules each in one comparison; ``seed`` is the search's."""
-    base = Setting("against-l2", "digits", "mlp", kind="tuning", steps=600, train_size=1000, batch_size=32)
+    base = Setting("against-l2", "digits", "mlp", kind="tuning", steps=400, train_size=1000, batch_size=32)
     text = dataclasses.replace(base, data="shakespeare-characters", context=4)
     return seeded([base, text], 2)
 

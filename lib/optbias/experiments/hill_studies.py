@@ -102,8 +102,8 @@ NETWORKS: dict[str, Setting] = {
         CIFAR, lr=3e-5, steps=600, stop_below=1.45, test_size=2000, evaluate_every=50
     ),
     "digits, no normalisation": dataclasses.replace(DIGITS, norm="none", steps=700),
-    "CIFAR-10, convolutions": dataclasses.replace(CNN, data="cifar10-8", depth=2, lr=3e-4, steps=300, stop_below=1.45),
-    "words, LSTM": dataclasses.replace(LSTM, lr=1e-3, steps=400, stop_below=3.9),
+    "CIFAR-10, convolutions": dataclasses.replace(CNN, data="cifar10-8", depth=2, lr=3e-4, steps=200, stop_below=1.95),
+    "words, LSTM": dataclasses.replace(LSTM, lr=1e-3, steps=100, stop_below=4.9),
 }
 """The other networks of the penalty."""
 
@@ -160,7 +160,7 @@ def minibatch() -> list[Setting]:
         DIGITS, lr=3e-4, steps=250, stop_below=0.45, evaluate_every=0, full_gradient_every=5, batch_size=20
     )
     cifar = dataclasses.replace(
-        CIFAR, steps=200, stop_below=0.95, evaluate_every=0, test_size=0, full_gradient_every=5, batch_size=20
+        CIFAR, steps=400, stop_below=1.4, evaluate_every=0, test_size=0, full_gradient_every=5, batch_size=20
     )
     pairs = [(0.9, 0.9), (0.9, 0.999), (0.5, 0.999)]
     return seeded(

@@ -172,13 +172,30 @@ class InverseSquareRoot:
 
 def _text(loader: Callable[..., Split], level: str) -> Callable[[Setting, str | None], Split]:
     def load(s: Setting, folder: str | None) -> Split:
-        return loader(level, sequences=s.train_size, context=s.context, folder=folder)
+        return _for_model(s, loader(level, sequences=s.train_size, context=s.context, folder=folder))
 
     return load
 
 
 def _generated(level: str) -> Callable[[Setting, str | None], Split]:
-    return lambda s, folder: data.generated_text(level, sequences=s.train_size, context=s.context)
+    return lambda s, folder: _for_model(s, data.generated_text(level, sequences=s.train_size, context=s.context))
+
+
+def _for_model(s: Setting, split: Split) -> Split:
+    """Text as a plain network reads it: the context one-hot, and the token that follows it; as it is for others."""
+    if s.model not in STACKED:
+        return split
+
+    def inputs(tokens: Tensor) -> Tensor:
+        return torch.nn.functional.one_hot(tokens, split.classes).flatten(1).float()
+
+    return dataclasses.replace(
+        split,
+        inputs=inputs(split.inputs),
+        labels=split.labels[:, -1],
+        test_inputs=inputs(split.test_inputs),
+        test_labels=split.test_labels[:, -1],
+    )
 
 
 def _cifar(size: int, loader: Callable[..., Split] = data.cifar10) -> Callable[[Setting, str | None], Split]:
