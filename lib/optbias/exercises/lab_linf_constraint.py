@@ -412,6 +412,11 @@ def is_no_evidence(answer: Answer, lam: float) -> None:
         raise CheckFailed("the largest weight must be above 0.9 / lam")
     if (grads == 0).all():
         raise CheckFailed("without a gradient every point of the box is a KKT point: the gap is 0")
+    if grads.abs().sum() < 1:
+        raise CheckFailed(
+            "the gradient's one-norm must be at least 1: with a tiny gradient the point is nearly a KKT point, "
+            "whatever the relative gap says"
+        )
     value = gap(theta, grads, 1 / lam)
     if value <= 0.9:
         raise CheckFailed(

@@ -270,6 +270,12 @@ def steps_to_enter(w0, lr, lam):
         ),
         "outside": wrong("wide", "narrow", says="must lie inside", change={"0.95 / lam": "1.2 / lam"}),
         "far inside": wrong("wide", "narrow", says="above 0.9 / lam", change={"0.95 / lam": "0.5 / lam"}),
+        "a tiny gradient": wrong(
+            "wide",
+            "narrow",
+            says="one-norm must be at least 1",
+            change={"torch.tensor([0.0, 1.0])": "torch.tensor([0.0, 0.01])"},
+        ),
         "for lam = 1": wrong("wide", "narrow", says="/ lam", change={"0.95 / lam": "0.95"}),
         "times lam": wrong("wide", "narrow", says="/ lam", change={"0.95 / lam": "0.95 * lam"}),
         "no gradient": wrong(
