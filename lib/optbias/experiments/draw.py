@@ -47,7 +47,9 @@ def forest(ax: Axes, verdict: Verdict | Sequence[Level], predicted: float | None
     if ratio:
         ax.set_xscale("log")
         low, high = ax.get_xlim()
-        ticks = [t for t in (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.5, 2, 3, 5, 10, 30) if low <= t <= high]
+        fine = (0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.7)
+        coarse = (0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+        ticks = [t for t in (fine if high < 2.5 * low else coarse) if low <= t <= high]
         ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
         ax.minorticks_off()
 
