@@ -479,8 +479,9 @@ def cost_model(setting: Setting, where: Where) -> Callable[[Setting], float]:
     whole = split_of(_few(setting), where.data)
     size = group_size(setting)
     one = dataclasses.replace(
-        setting, steps=2, batch_size=0, micro_batch=0, evaluate_every=0, full_gradient_every=1, start=0.0, decay_steps=0
-    )
+        setting, steps=2, batch_size=0, micro_batch=0, evaluate_every=0, full_gradient_every=1, start=0.0,
+        decay_steps=0, dose=0.0, stop_below=0.0, sharpness_every=0, slope_every=0,
+    )  # fmt: skip
     group = tuple(dataclasses.replace(one, seed=k) for k in range(size))
     alone = dataclasses.replace(where, checkpoints=None, progress=False)
 
