@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: help env book page test check audit notebooks exercises bench conformance pictures serve lock clean
+.PHONY: help env book page test check audit notebooks exercises bench conformance matrix pictures serve lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -55,7 +55,10 @@ serve: book ## show the built book on http://127.0.0.1:8000 (PORT=... for anothe
 	@echo "http://127.0.0.1:$(PORT)  (Ctrl-C ends it)"
 	@$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-lock: env ## write the complete list of what .venv holds below the direct dependencies in requirements.txt
+matrix: env ## the fast tests on each Python that is found, and on the oldest and newest packages that lib/ allows
+	@$(RUN) book/_tools/matrix.py $(ONLY)
+
+lock: env ## resolve the lower part of requirements.txt for every Python and system
 	@$(RUN) book/_tools/lock.py
 
 clean: ## remove what was built (not .venv)

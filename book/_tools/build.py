@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,13 +63,18 @@ def locked(path: Path) -> Iterator[None]:
 
 
 # When Sphinx has said what is wrong, jupyter-book raises an error of its own, whose traceback would bury it.
+# Of Ctrl-C it makes an exit status; kernels are gone by then, and whoever still waits for them need not say so.
 JUPYTER_BOOK = """
-import sys
+import os, sys
 from jupyter_book.cli.main import main
 try:
     main()
 except RuntimeError as error:
-    sys.exit(130 if isinstance(error.__cause__, KeyboardInterrupt) else str(error))
+    sys.exit(str(error))
+except SystemExit as end:
+    if isinstance(end.code, KeyboardInterrupt):
+        os._exit(130)
+    raise
 """
 
 
@@ -76,7 +82,27 @@ def jupyter_book(source: Path, output: Path, *options: str) -> int:
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--path-output", str(output)]
     # One thread a page: the pages' problems are small, and several pages run at a time.
     environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    return subprocess.run([*command, *options], env=environment, cwd=source).returncode
+    process = subprocess.Popen([*command, *options], env=environment, cwd=source)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # it heard that too, and ends the kernels that it started
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(30)
+        process.kill()
+        raise
+
+
+def say_why(output: Path) -> None:
+    """The sentence at the end of a build that failed."""
+    free = shutil.disk_usage(output).free
+    if free < 10_000_000:
+        print(
+            f"\nThe disk is full: {free // 1_000_000} MB are left for {output}. Make room (the book takes 200 MB) and "
+            "run the same command again: pages that were executed are kept.",
+            file=sys.stderr,
+        )
+    else:
+        print("\nThe book was not built: see the messages above.", file=sys.stderr)
 
 
 def up_to_date(root: Path, output: Path) -> bool:
@@ -100,7 +126,7 @@ def build_book(root: Path, output: Path, force: bool = False) -> int:
         stamp.unlink(missing_ok=True)
         code = jupyter_book(root, output, "-W", "--keep-going", "-n", *(["--all"] if force else []))
         if code != 0 or not index.is_file():
-            print("\nThe book was not built: see the messages above.", file=sys.stderr)
+            say_why(build)
             return 1
         stamp.write_text(json.dumps({"inputs": now}))
         print(f"\nThe book is built: {index}\n(make serve shows it on a local port)")
@@ -161,4 +187,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\nInterrupted. What was done is kept: run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        sys.exit(f"\nThe book was not built: {error}")

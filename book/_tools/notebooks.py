@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jupytext
 import yaml
@@ -603,6 +604,27 @@ def _cell(index: int, kind: str, source: str, metadata: dict) -> dict:
     return cell if kind == "markdown" else {**cell, "execution_count": None, "outputs": []}
 
 
+ADDRESSES = re.compile(r"(<!-- addresses: [^\n]*-->\n).*?(?=<!-- end of addresses -->)", re.S)
+
+
+def readme(project: Project) -> str:
+    """The README with the addresses that its table derives from the repository's."""
+    page, colab = f"{project.site}/book/linf-constraint.html", project.config["launch_buttons"]["colab_url"]
+    place = urlsplit(project.repository).path
+    rows = (
+        ("read it", f"the website: <{project.site}>"),
+        ("move one figure, now", f"[the box]({page}) on the website; the figures answer without a kernel"),
+        (
+            "run one chapter, now",
+            f"[momentum in Colab]({colab}/github{place}/blob/{project.branch}/book/momentum.ipynb), free, with a "
+            "Google account",
+        ),
+        ("ask, or report a fault", f"[the issues]({project.repository}/issues): say what you ran and what it printed"),
+    )
+    table = "".join(f"| {wish} | {way} |\n" for wish, way in rows)
+    return ADDRESSES.sub(lambda match: match[1] + table, (project.root / "README.md").read_text(encoding="utf-8"))
+
+
 def derive(project: Project) -> tuple[dict[Path, str], list[str]]:
     """Path and text of every derived notebook, and what could not be translated."""
     made: dict[Path, str] = {}
@@ -626,11 +648,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     project = Project()
     wanted, errors = derive(project)
+    wanted[project.root / "README.md"] = readme(project)
     for error in errors:
         print(f"notebooks: {error}", file=sys.stderr)
     changed = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     pages = {path.with_suffix(".ipynb") for path in project.pages.values() if project.is_notebook(path)}
-    if errors and not wanted:
+    if errors and len(wanted) == 1:  # the whole book could not be read
         return 1
     orphans = sorted(set((project.root / "book").glob("*.ipynb")) - pages)
     if options.check:

@@ -73,3 +73,11 @@ class MiniBook:
 
 def cell(code: str) -> str:
     return f"```{{code-cell}} ipython3\n{code}\n```\n"
+
+
+def built_site() -> Path:
+    """The folder of the whole book's website, built now if it is not."""
+    command = [sys.executable, str(ROOT / "book" / "_tools" / "build.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return ROOT / "_build" / "html"

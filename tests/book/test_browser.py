@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
-from browser import PHONE, Reader, Visit, launched, listed_pages, require_chromium, served, violations
+from browser import DESKTOP, PHONE, Reader, Visit, launched, listed_pages, require_chromium, served, violations
 from project import Project
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -270,6 +272,28 @@ def test_the_sidebar_opens_and_closes(reader: Reader, size: dict) -> None:
     else:
         page.keyboard.press("Escape")
     wait_for(at_first)
+
+
+def test_without_scripts_boxes_have_frames_and_no_button_is_dead(reader: Reader) -> None:
+    context = reader.context.browser.new_context(java_script_enabled=False, viewport=DESKTOP)
+    page = context.new_page()
+    page.goto(f"{reader.base}/{CHAPTER}")
+    # Playwright cannot ask a page without scripts for its computed styles; a picture of it shows them.
+    box = page.locator(".admonition").first
+    box.scroll_into_view_if_needed()
+    picture = Image.open(io.BytesIO(box.screenshot())).convert("RGB")
+    frame = [picture.getpixel((1, y)) for y in range(picture.height // 4, 3 * picture.height // 4)]
+    assert min(max(pixel) - min(pixel) for pixel in frame) > 40, "the box has no coloured frame on its left"
+    dead = page.locator(
+        ".btn-fullscreen-button, .theme-switch-button, .search-button, .sidebar-toggle, #pst-back-to-top"
+    )
+    assert dead.count() >= 4
+    assert [button.get_attribute("class") for button in dead.all() if button.is_visible()] == []
+    launch = page.locator(".dropdown-launch-buttons")
+    expect(launch.get_by_role("link", name="Colab")).to_be_hidden()
+    launch.hover()
+    expect(launch.get_by_role("link", name="Colab")).to_be_visible()
+    context.close()
 
 
 def test_every_page_is_described_for_search_engines(site: Path) -> None:

@@ -9,11 +9,17 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from notebooks import Book, TranslationError, Translator, blocks, derive
+from notebooks import ADDRESSES, Book, TranslationError, Translator, blocks, derive, readme
 from project import Project
 
 PROJECT = Project()
 DERIVED = {path.stem: path.with_suffix(".ipynb") for path in PROJECT.pages.values() if PROJECT.is_notebook(path)}
+
+
+def test_the_addresses_in_the_readme_are_derived() -> None:
+    text = (PROJECT.root / "README.md").read_text(encoding="utf-8")
+    assert readme(PROJECT) == text
+    assert PROJECT.site in ADDRESSES.search(text)[0]
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,24 +13,14 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from documents import project_files
 from lock import CUDA, MARK, differences, direct, requirements
+from matrix import PYTHONS, RANGES, interpreter
+from notebooks import ADDRESSES
 from project import ROOT, Project
 
 PROJECT = Project()
 TEXT = {".md", ".py", ".yml", ".yaml", ".toml", ".txt", ".cff", ".cfg", ".css", ".js", ".bib", ".svg", ""}
-
-
-def project_files() -> list[Path]:
-    """Files of the repository, also those that are not committed yet."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    if listed.returncode != 0:
-        pytest.fail(f"git does not list the files: {listed.stderr}")
-    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def test_the_repositorys_address_stands_in_one_place() -> None:
@@ -37,7 +28,7 @@ def test_the_repositorys_address_stands_in_one_place() -> None:
     holders = [
         path.relative_to(ROOT).as_posix()
         for path in project_files()
-        if path.suffix in TEXT and where in path.read_text(encoding="utf-8", errors="ignore")
+        if path.suffix in TEXT and where in ADDRESSES.sub("", path.read_text(encoding="utf-8", errors="ignore"))
     ]
     assert holders == ["_config.yml"]
     assert (ROOT / "_config.yml").read_text().count(where) == 1
@@ -148,11 +139,40 @@ def test_continuous_integration_runs_what_a_person_runs() -> None:
     assert any("deploy-pages" in step.get("uses", "") for step in publish)
 
 
-@pytest.mark.parametrize("target", ["book", "test", "check", "notebooks", "bench", "serve"])
+def test_continuous_integration_runs_the_readmes_plain_commands_on_every_system() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "systems.yml").read_text())
+    plain = workflow["jobs"]["plain"]
+    assert {"ubuntu-latest", "macos-14", "windows-latest"} <= set(plain["strategy"]["matrix"]["system"])
+    assert plain["strategy"]["matrix"]["python"] == list(PYTHONS)
+    runs = [step["run"].replace("$BIN", ".venv/bin") for step in plain["steps"] if "run" in step]
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("### The plain commands")[2]
+    shown = [re.sub(r"\s+#.*", "", line) for line in section.partition("```bash\n")[2].partition("```")[0].splitlines()]
+    assert len(shown) == len(runs) == 5
+    for run, command in zip(runs, shown, strict=True):
+        assert run.startswith(command.replace("python3 -m venv", "python -m venv"))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for step in (step for job in workflow["jobs"].values() for step in job["steps"]):
+        for target in re.findall(r"^make (\w+)", step.get("run", "")):
+            assert re.search(rf"^{target}:", makefile, re.M)
+
+
+@pytest.mark.parametrize("target", ["book", "test", "check", "notebooks", "bench", "serve", "matrix"])
 def test_make_knows_its_targets(target: str) -> None:
     # Without its prerequisites: the environment itself is tested elsewhere.
     done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_matrix_finds_this_python_and_says_what_it_does_not_find() -> None:
+    version = "{}.{}".format(*sys.version_info[:2])
+    assert version in PYTHONS
+    found = subprocess.run([interpreter(version), "-c", "import sys; print(sys.prefix == sys.base_prefix)"],
+                           capture_output=True, text=True)  # fmt: skip
+    assert found.stdout.strip() == "True", "an environment would be made of an environment"
+    assert interpreter("3.1") is None
+    oldest = (ROOT / "lib" / "pyproject.toml").read_text()
+    assert f'requires-python = ">={PYTHONS[0]}"' in oldest
+    assert {python for python, _ in RANGES.values()} == {PYTHONS[0], PYTHONS[-1]}
 
 
 def test_citation_and_licence() -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import nbformat
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from lab import jupyterlab
 from staging import MEAN_INK
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -26,7 +20,6 @@ CELLS = (
     "print('shown', race.shown, 'rate', race.rules[0]['lr'], 'start', race.start)",
     "race.shown = 7",
 )
-PAUSE = 0.25
 
 
 @pytest.fixture(scope="module")
@@ -36,41 +29,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "race.ipynb")
-    own = {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    own["JUPYTERLAB_SETTINGS_DIR"] = own["JUPYTERLAB_WORKSPACES_DIR"] = str(folder / "settings")
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port=0"]
-    command += [
-        "--IdentityProvider.token=",
-        f"--ServerApp.root_dir={folder}",
-        "--LabApp.news_url=",
-        "--LabApp.expose_app_in_browser=True",
-    ]
-    log = (folder / "log.txt").open("w+")
-    process = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield _address(process, Path(log.name))
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        log.close()
-
-
-def _address(process: subprocess.Popen, log: Path) -> str:
-    for _ in range(int(90 / PAUSE)):
-        assert process.poll() is None, log.read_text()
-        found = re.search(r"http://(?:localhost|127\.0\.0\.1):(\d+)/lab", log.read_text())
-        if found:
-            address = f"http://127.0.0.1:{found[1]}"
-            try:
-                urllib.request.urlopen(f"{address}/api", timeout=5).read()
-                return address
-            except (urllib.error.URLError, OSError):
-                pass
-        time.sleep(PAUSE)
-    raise AssertionError("JupyterLab did not start:\n" + log.read_text())
+    with jupyterlab(folder, folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

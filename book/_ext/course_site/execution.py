@@ -111,22 +111,23 @@ def execute(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
             return ExecutionResult(notebook, folder, 0.0, error)
 
     failures = []
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        running = {pool.submit(run, path, notebook): path for path, notebook in waiting.items()}
-        try:
-            for done, future in enumerate(as_completed(running), 1):
-                path, result = running[future], future.result()
-                if result.err is not None:
-                    LOGGER.info("[%d/%d] %s failed after %.1f s", done, len(running), path.name, result.time)
-                    failures.append(f"{where(path, waiting[path])}\n{result.err}")
-                    continue
-                bundle = CacheBundleIn(waiting[path], str(path), data={"execution_seconds": result.time})
-                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-                LOGGER.info("[%d/%d] %s executed in %.1f s", done, len(running), path.name, result.time)
-        except BaseException:  # Ctrl-C, a full disk: the other pages are not waited for
-            pool.shutdown(wait=False, cancel_futures=True)
-            Kernel.end_all()
-            raise
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+    running = {pool.submit(run, path, notebook): path for path, notebook in waiting.items()}
+    try:
+        for done, future in enumerate(as_completed(running), 1):
+            path, result = running[future], future.result()
+            if result.err is not None:
+                LOGGER.info("[%d/%d] %s failed after %.1f s", done, len(running), path.name, result.time)
+                failures.append(f"{where(path, waiting[path])}\n{result.err}")
+                continue
+            bundle = CacheBundleIn(waiting[path], str(path), data={"execution_seconds": result.time})
+            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+            LOGGER.info("[%d/%d] %s executed in %.1f s", done, len(running), path.name, result.time)
+    except BaseException:  # Ctrl-C, a full disk: the other pages are not waited for
+        pool.shutdown(wait=False, cancel_futures=True)
+        Kernel.end_all()
+        raise
+    pool.shutdown()
     if failures:
         raise PageError("\n\n".join(sorted(failures)))
 

@@ -6,6 +6,8 @@
   that occurs in no page and no script of the site is dropped.
 * The theme's FontAwesome script is left out: the web font in its style sheet shows the same icons. Of that font
   the site carries the icons that the style sheets name.
+* Without scripts the page is the light one, boxes have their frames, menus open where the pointer or the focus is, and
+  buttons that only a script could serve are not shown.
 * Pictures say their size and are fetched as they come near the window.
 """
 
@@ -36,11 +38,21 @@ REPAIRS = {
     '<summary aria-label="Toggle hidden content">': "<summary>",
 }
 
+# The theme's colours hang on this attribute, which its script sets; until then, or for ever, it named no colours.
+UNTHEMED = re.compile(r'(<html\b[^>]* data-theme=)"(?:auto)?"')
+WITHOUT_SCRIPTS = (
+    "<noscript><style>"
+    ".btn-fullscreen-button,.sidebar-toggle,#pst-back-to-top{display:none!important}"
+    ".dropdown:hover>.dropdown-menu,.dropdown:focus-within>.dropdown-menu{display:block;right:0}"
+    "</style></noscript>"
+)
+
 
 def mend(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None) -> None:
     """Defer the scripts of a page and correct roles in its text."""
     if pagename != "search":
         context["script_files"] = [_deferred(script) for script in context.get("script_files", ())]
+    context["metatags"] = context.get("metatags", "") + WITHOUT_SCRIPTS
     if context.get("body"):
         for wrong, right in REPAIRS.items():
             context["body"] = context["body"].replace(wrong, right)
@@ -166,7 +178,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     out = Path(app.outdir)
     for page in out.rglob("*.html"):
         html = page.read_text(encoding="utf-8")
-        lighter = with_sizes(FONTAWESOME_SCRIPT.sub("", html), page.parent)
+        lighter = with_sizes(UNTHEMED.sub(r'\1"light"', FONTAWESOME_SCRIPT.sub("", html)), page.parent)
         if lighter != html:
             page.write_text(lighter, encoding="utf-8")
     scripts = [path for path in (out / "_static").rglob("*.js") if "vendor" not in path.parts]
