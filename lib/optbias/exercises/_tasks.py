@@ -191,6 +191,9 @@ def _names(cell: str) -> tuple[dict[str, str], dict[str, ast.AST]]:
         node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     }
     for node in tree.body:
+        # A bare reference alone: `answer = exam(...)` of the test cells, say, is nothing that a student stored.
+        if not isinstance(getattr(node, "value", None), (ast.Name, ast.Attribute)):
+            continue
         if isinstance(node, ast.Assign):
             defined |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
         elif isinstance(node, ast.AnnAssign) and node.value is not None and isinstance(node.target, ast.Name):
