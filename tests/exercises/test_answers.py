@@ -455,3 +455,13 @@ def test_exam_needs_no_notebook():
     space = {"adam_step": adam_step, "exam": exam}
     exec("answer = exam('adam-step')", space)
     assert space["answer"].shown_as == "adam_step"
+
+
+def test_a_stored_reference_counts_and_names_of_test_cells_do_not():
+    asked = exercises.get("adam-step")
+    stored = "# exercise: adam-step\ndef adam_step(params, grads, state, hyper):\n    return kept([params])"
+    assert _tasks.forbidden(asked, stored, ("import torch\nkept = torch.optim.Adam", stored)) == "torch.optim.Adam"
+    own = "# exercise: adam-step\ndef adam_step(params, grads, state, hyper):\n    kept = grads\n    return kept"
+    assert _tasks.forbidden(asked, own, ("import torch\nkept = torch.optim.Adam", own)) is None
+    other = "# exercise: adam-step\ndef adam_step(params, grads, state, hyper):\n    return answer"
+    assert _tasks.forbidden(asked, other, ('from optbias.exercises import exam\nanswer = exam("x")', other)) is None
