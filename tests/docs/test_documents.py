@@ -59,12 +59,12 @@ INSTEAD = {
 }
 # What a reader has by then, and a clone has not.
 BEFORE = {
-    "git -C ../students-repo rm -rq --ignore-unmatch exercises": "git init -q ../students-repo",
     "nbgrader db student import students.csv": "printf 'id,first_name,last_name,email\\neli,Eli,E,e@example.org\\n'"
     " > students.csv",
     "python -m optbias.grading.restore submitted/eli/ps-adam/ps-adam.ipynb --release release/ps-adam/ps-adam.ipynb "
     "--out submitted/eli/ps-adam/ps-adam.ipynb": "$SUITE_PYTHON ../tests/docs/hand_in.py eli damaged",
-    "nbgrader autograde ps-adam": "rm -rf submitted/eli && $SUITE_PYTHON ../tests/docs/hand_in.py eli",
+    "python -m optbias grade ps-adam": "$SUITE_PYTHON ../tests/docs/hand_in.py eli",
+    "nbgrader autograde ps-adam --force": "rm -rf submitted/eli && $SUITE_PYTHON ../tests/docs/hand_in.py eli",
 }
 # Commands that end otherwise than well, as the page says.
 STATUS = {
