@@ -143,11 +143,7 @@ def test_chapter_checks_claims(name: str) -> None:
     )
 
 
-# Their cells are being written anew; nothing else may join them.
-NOT_YET_FOLDED = {"linf-networks", "one-norm-hill"}
-
-
-@pytest.mark.parametrize("name", sorted(set(PAGES) - NOT_YET_FOLDED))
+@pytest.mark.parametrize("name", PAGES)
 def test_a_visible_cell_runs_and_a_folded_one_checks(name: str) -> None:
     """A reader sees the run; its claims stand in a cell of their own, whose code is one click away."""
     shouting = [
