@@ -1,7 +1,8 @@
 """The perturbed one-norm of the gradient while networks train: the second paper's experiments.
 
-Cattaneo, Klusowski and Shigida (arXiv 2309.00079) derive that Adam follows, to second order, a flow in which
-the loss has gained ``lr * (tau(beta) - tau(rho))`` times the perturbed one-norm of its gradient (for a small eps).
+Cattaneo, Klusowski and Shigida (arXiv 2309.00079) derive that Adam follows, to second order, a flow that
+descends the loss plus ``lr * (tau(beta) - tau(rho))`` times the perturbed one-norm of its gradient (for a small eps),
+preconditioned by the gradient of the loss alone. That is not Adam's flow on the changed loss.
 They train networks on CIFAR-10 by full-batch Adam and plot that norm, ``sum_i sqrt(g_i^2 + eps)``: it falls,
 rises to a hill and falls again, and the hill is higher for larger ``rho`` and lower for larger ``beta``. This
 experiment repeats it at four sizes. Its studies:
