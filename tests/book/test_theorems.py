@@ -137,7 +137,6 @@ GENERAL = re.compile(
 WITHOUT: dict[tuple[str, str], str] = {
     ("landscapes", "Saddles slow a run"): "the theorem is of another paper, cited with its conditions where it is used",
     ("landscapes", "A cliff throws the"): "norm clipping bounds the step by its definition",
-    ("one-norm-hill", "At matched loss the"): "the seeds of the record, no theorem",
     ("beyond", "Newton-Schulz replaces 1 by"): "says of a run that it misses the point of the theorem",
     ("misconceptions", "**A step is taken"): "a kind of mistake, no statement about a rule",
     ("misconceptions", "(mis-saddle-stuck)="): "the theorem is of another paper, cited here with its conditions",
