@@ -81,7 +81,8 @@ except SystemExit as end:
 def jupyter_book(source: Path, output: Path, *options: str) -> int:
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--path-output", str(output)]
     # One thread a page: the pages' problems are small, and several pages run at a time.
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+    environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     process = subprocess.Popen([*command, *options], env=environment, cwd=source)
     try:
         return process.wait()

@@ -44,7 +44,7 @@ class MiniBook:
     def __init__(self, root: Path):
         self.root = root
         (root / "book").mkdir(parents=True)
-        for name in ("_ext", "_assets"):
+        for name in ("_ext", "_assets", "_tools"):  # the extension asks the tools
             shutil.copytree(
                 ROOT / "book" / name, root / "book" / name, ignore=shutil.ignore_patterns("__pycache__", "vendor")
             )
