@@ -70,9 +70,18 @@ def take_widget(site: Path, name: str, program: str, out: Path) -> None:
 
 
 def _claims(page: Page) -> bytes:
-    """The first code cell that shows a table and checks its numbers."""
+    """The first code cell that shows a table, with the checks of its numbers in the next."""
     page.add_style_tag(content="#pst-skip-link, .bd-header-article, #pst-back-to-top { visibility: hidden }")
-    return page.locator("div.cell:has(.cell_output :is(pre, table)):has(.claim)").first.screenshot()
+    shows = "div.cell:has(.cell_output :is(pre, table)):not(:has(.claim))"
+    checks = page.locator(f"{shows} + div.cell:has(.claim)").first
+    run = checks.locator("xpath=preceding-sibling::div[1]").bounding_box()
+    under = checks.bounding_box()
+    assert run
+    assert under
+    area = {"x": run["x"], "y": run["y"], "width": run["width"], "height": under["y"] + under["height"] - run["y"]}
+    # Bounding boxes count from the top of the window, a picture of the full page from the top of the page.
+    area["y"] += page.evaluate("scrollY")
+    return page.screenshot(clip=area, full_page=True)  # type: ignore[arg-type]
 
 
 def main(arguments: list[str] | None = None) -> int:

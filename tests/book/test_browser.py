@@ -188,7 +188,7 @@ def test_the_first_tap_shows_the_theorem_and_the_second_goes_there(reader: Reade
 
 
 def test_equations_sources_and_words_have_previews_too(reader: Reader) -> None:
-    page = reader.open("book/adamw.html")
+    page = reader.open("book/adam.html")
     shown = set(page.evaluate("[...document.querySelectorAll('template')].map(t => t.content.firstChild.className)"))
     assert {"preview-theorem", "preview-equation", "preview-source", "preview-term"} <= shown
 

@@ -101,7 +101,8 @@ def problems(line: str, made: list[dict[str, Any]]) -> list[str]:
         if not (min(seen) < 0 < max(seen)):
             wrong.append(f"{key} has one sign only")
     if "any shape" in line:
-        shapes = {v.ndim for one in made for v in one.values() if isinstance(v, torch.Tensor)}
+        given = [v for one in made for value in one.values() for v in (value if isinstance(value, list) else [value])]
+        shapes = {v.ndim for v in given if isinstance(v, torch.Tensor)}
         if not {0, 2} <= shapes and not {1, 2} <= shapes:
             wrong.append(f"only tensors with {shapes} axes")
     for key, listed in re.findall(rf"{WORD} one of ((?:`[\w ]+`(?:, )?)+)", line):

@@ -11,8 +11,9 @@ const TITLES = {
   AMSGrad: "AMSGrad", AdamW: "AdamW", SignGD: "sign descent", NormalizedSteepestDescent: "normalised steepest descent",
   Lion: "Lion", Muon: "Muon (the point as a column)",
 };
+const titled = (name) => TITLES[name] ?? name;
 /** What a lane is called. */
-const title = (rule) => (rule.form === "heavy_ball" ? "heavy ball" : TITLES[rule.rule].split(" (")[0]);
+const title = (rule) => (rule.form === "heavy_ball" ? "heavy ball" : titled(rule.rule).split(" (")[0]);
 const MOST = 7; // as many as there are colours
 
 /** How each hyper-parameter is set: a slider (short name, label, scale), a checkbox or a choice. */
@@ -149,7 +150,7 @@ export function mount(el, model) {
   };
   const add = view.select({
     label: "Add a rule",
-    options: [["", "choose …"], ...Object.keys(RULES).map((name) => [name, TITLES[name]])],
+    options: [["", "choose …"], ...Object.keys(RULES).map((name) => [name, titled(name)])],
     get: () => "",
     set: (name) => {
       if (name && rules().length < MOST) view.set({ rules: [...rules(), cleanRule({ rule: name, lr: 0.05 })] });
