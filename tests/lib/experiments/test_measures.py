@@ -73,6 +73,7 @@ def test_box_says_when_it_is_entered_and_by_how_much_it_is_left():
     assert found == {
         "start": 4.0, "bound_ratio": 1.0, "largest": 4.0, "peak_step": 0, "entered": 2, "after": 1.5, "overshoot": 1.5,
         "late": 1.2, "end": 1.2,
+        "quarters": [3.0, 0.9, 1.5, 1.2], "trend": pytest.approx(150.0),
     }  # fmt: skip
     outside = measures.box(history(linf=np.array([1.0, 3.0])), 0.5)
     assert outside["bound_ratio"] == 3.0
