@@ -128,7 +128,7 @@ def box(history: pd.DataFrame, radius: float) -> dict[str, Any]:
     ``linf / radius`` from then on. ``largest``, ``late`` (last tenth) and ``end`` are ``linf / radius`` at its
     largest, and ``peak_step`` says where. ``overshoot`` is the largest from the lowest point of the run on. It is a
     maximum that includes the end, so its ratio to ``end`` says nothing about a return; ``quarters``, the means of
-    ``linf / radius`` over the quarters of the run, and ``trend``, its slope over the last half per 1,000 steps, do.
+    ``linf / radius`` over the quarters of the run (none for fewer than four rows), and ``trend``, its slope over the last half per 1,000 steps, do.
     """
     linf = history["linf"].to_numpy(float)
     step = history["step"].to_numpy()
@@ -144,7 +144,7 @@ def box(history: pd.DataFrame, radius: float) -> dict[str, Any]:
         "overshoot": float(linf[int(linf.argmin()) :].max() / radius),
         "late": float(tail.max() / radius),
         "end": float(linf[-1] / radius),
-        "quarters": [float(part.mean() / radius) for part in np.array_split(linf, 4)],
+        "quarters": [float(part.mean() / radius) for part in np.array_split(linf, 4) if len(linf) >= 4],
         "trend": float(1000 * np.polyfit(step[half:], linf[half:] / radius, 1)[0]) if len(step) - half > 1 else 0.0,
     }
 
