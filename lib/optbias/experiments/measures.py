@@ -128,7 +128,8 @@ def box(history: pd.DataFrame, radius: float) -> dict[str, Any]:
     ``linf / radius`` from then on. ``largest``, ``late`` (last tenth) and ``end`` are ``linf / radius`` at its
     largest, and ``peak_step`` says where. ``overshoot`` is the largest from the lowest point of the run on. It is a
     maximum that includes the end, so its ratio to ``end`` says nothing about a return; ``quarters``, the means of
-    ``linf / radius`` over the quarters of the run (none for fewer than four rows), and ``trend``, its slope over the last half per 1,000 steps, do.
+    ``linf / radius`` over the quarters of the run (none for fewer than four rows), and ``trend``, its slope over the
+    last half per 1,000 steps, do.
     """
     linf = history["linf"].to_numpy(float)
     step = history["step"].to_numpy()
