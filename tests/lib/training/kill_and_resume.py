@@ -59,6 +59,14 @@ def forked(*arguments: object) -> int:
     return child
 
 
+def written(path: Path) -> int | None:
+    """When the file was written last; None where it is not there: a new one may take its place at this moment."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
 def main() -> None:
     """Carry out the whole run and the one that is killed again and again; print what was seen."""
     folder, steps, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
@@ -71,8 +79,8 @@ def main() -> None:
     while True:
         child = forked(folder / "cut", steps, path)
         if killed < kills:
-            before = path.stat().st_mtime_ns if path.exists() else 0
-            while os.waitpid(child, os.WNOHANG) == (0, 0) and not (path.exists() and path.stat().st_mtime_ns != before):
+            before = written(path)
+            while os.waitpid(child, os.WNOHANG) == (0, 0) and written(path) in (None, before):
                 time.sleep(0.0005)  # a first checkpoint of its own
             time.sleep(moments.uniform(0, 0.1))
             os.kill(child, signal.SIGKILL)

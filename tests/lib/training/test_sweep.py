@@ -94,7 +94,7 @@ def test_each_setting_may_have_its_own_box_and_label(vectors, network):
     assert [run.label for run in found] == ["a", "b"]
     with pytest.raises(ValueError, match="may differ in radius, eps and tolerance only"):
         train_many(network, vectors, settings, 5, stack=True, probes=[Probes(), Probes(every=2)])
-    with pytest.raises(ValueError, match="one entry for each of the 2 settings; got 2 and 1"):
+    with pytest.raises(ValueError, match="one entry for each of the 2 settings; got 2, 1 and 2"):
         train_many(network, vectors, settings, 5, labels=["a"])
 
 
