@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from project import ROOT
 
 FRONT_MATTER = """---
@@ -81,3 +83,15 @@ def built_site() -> Path:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
     return ROOT / "_build" / "html"
+
+
+@pytest.fixture
+def mini_book(tmp_path: Path) -> MiniBook:
+    """A small book of its own for one test."""
+    return MiniBook(tmp_path / "course")
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """The folder of the built website. Building is instant where ``make book`` or another test has done it."""
+    return built_site()

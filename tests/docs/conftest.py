@@ -1,20 +1,5 @@
 """Fixtures of the documents' tests: those of the book's."""
 
-from __future__ import annotations
+from minibook import mini_book, site
 
-from pathlib import Path
-
-import pytest
-
-from minibook import MiniBook, built_site
-
-
-@pytest.fixture
-def mini_book(tmp_path: Path) -> MiniBook:
-    return MiniBook(tmp_path / "course")
-
-
-@pytest.fixture(scope="session")
-def site() -> Path:
-    """The folder of the built website."""
-    return built_site()
+__all__ = ["mini_book", "site"]

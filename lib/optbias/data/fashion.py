@@ -5,14 +5,14 @@ from __future__ import annotations
 import gzip
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from optbias import _checks
 from optbias.data.download import DataError, MissingFile, RemoteFile, describe, locate
-from optbias.data.images import SIZES, _chosen, _pooled
+from optbias.data.images import _chosen, _pooled, check_request
 from optbias.data.split import Split
 from optbias.seeding import generator
 
@@ -66,13 +66,7 @@ def fashion_mnist(
     Source: Xiao, Rasul and Vollgraf, arXiv 1708.07747. Raises ValueError for bad sizes and
     :class:`~optbias.data.DataError` for a missing or damaged file.
     """
-    _checks.one_of("size", size, SIZES)
-    _checks.flag("images", images)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise TypeError(f"dtype must be a floating-point torch.dtype; got {dtype!r}")
-    for name, value in (("train", train), ("test", test)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
+    check_request(train, test, size, images, dtype)
     random = generator(seed)
     drawn: list[tuple[Tensor, Tensor]] = []
     for part, count in (("train", train), ("test", test)):
@@ -85,8 +79,7 @@ def fashion_mnist(
     x, test_x = (x - mean) / std, (test_x - mean) / std
     if not images:
         x, test_x = x.flatten(1), test_x.flatten(1)
-    first = FILES["train", "images"]
-    facts = {**(describe(first) if verify else {"file": first.name, "checksum": "not verified"}), "size": size}
+    facts: dict[str, Any] = {**describe(FILES["train", "images"], verify), "size": size}
     facts |= {"train": train, "test": test, "seed": seed, "lossy": False}
     source = "Fashion-MNIST (Xiao et al. 2017)"
     return Split(f"fashion-mnist {size}x{size}", 10, x, y, test_x, test_y, source, facts, CLASSES)

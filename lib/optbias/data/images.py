@@ -105,6 +105,17 @@ CIFAR100 = Archive(
 )
 
 
+def check_request(train: int, test: int, size: int, images: bool, dtype: torch.dtype) -> None:
+    """Refuse what no set of images can give: TypeError for a dtype that is no floating-point one, else ValueError."""
+    _checks.one_of("size", size, SIZES)
+    _checks.flag("images", images)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating-point torch.dtype; got {dtype!r}")
+    for name, value in (("train", train), ("test", test)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
+
+
 def _cifar(
     archive: Archive,
     train: int,
@@ -117,13 +128,7 @@ def _cifar(
     verify: bool,
     dtype: torch.dtype,
 ) -> Split:
-    _checks.one_of("size", size, SIZES)
-    _checks.flag("images", images)
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise TypeError(f"dtype must be a floating-point torch.dtype; got {dtype!r}")
-    for name, value in (("train", train), ("test", test)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number >= 1; got {value!r}")
+    check_request(train, test, size, images, dtype)
     path, file = _found(archive, folder, download, verify)
     lossy = file == FILES["cifar10-jpeg"]
     random = generator(seed)

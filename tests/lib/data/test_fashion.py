@@ -75,3 +75,10 @@ def test_bad_sizes(folder: Path) -> None:
     for bad in ({"train": 31}, {"train": 0}, {"size": 28}):
         with pytest.raises(ValueError, match=r"train|size"):
             fashion_mnist(**({"train": 20, "test": 10} | bad), folder=folder, verify=False)  # type: ignore[arg-type]
+
+
+def test_a_record_says_that_nothing_was_compared(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether by the argument or for the whole process."""
+    assert fashion_mnist(20, 10, folder=folder, verify=False).facts["checksum"] == "not verified"
+    monkeypatch.setenv("OPTBIAS_VERIFY", "0")
+    assert fashion_mnist(20, 10, folder=folder).facts["checksum"] == "not verified"
