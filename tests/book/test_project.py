@@ -163,6 +163,16 @@ def test_make_knows_its_targets(target: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_readme_leads_to_every_page_and_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = re.findall(r"(?:file|root): (book/\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    assert len(pages) > 20
+    assert [page for page in pages if f"({page}.md)" not in readme] == []
+    targets = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert len(targets) > 15
+    assert [target for target in targets if not re.search(rf"^\|.*`make {target}\b.*\|", readme, re.M)] == []
+
+
 def test_the_matrix_finds_this_python_and_says_what_it_does_not_find() -> None:
     version = "{}.{}".format(*sys.version_info[:2])
     assert version in PYTHONS

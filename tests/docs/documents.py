@@ -77,14 +77,21 @@ def share_environment(source: Path, target: Path) -> None:
 
 
 def surroundings(folder: Path) -> dict[str, str]:
-    """A reader's environment variables: nothing of this suite's or of the ``make`` that runs it, and a new ``python3``."""
+    """A reader's variables, without this suite's or its ``make``'s, and a ``python3`` that is new enough."""
     scratch = folder.parent / "scratch"
     (scratch / "bin").mkdir(parents=True)
     (scratch / "bin" / "python3").symlink_to(Path(getattr(sys, "_base_executable", sys.executable)))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own_variables = ("PYTEST", "VIRTUAL_ENV", "OPTBIAS", "PYTHON", "MAKE", "MFLAGS")  # MAKELEVEL: a make inside prints more
+    own_variables = (
+        "PYTEST",
+        "VIRTUAL_ENV",
+        "OPTBIAS",
+        "PYTHON",
+        "MAKE",
+        "MFLAGS",
+    )  # MAKELEVEL: a make inside prints more
     kept = {k: v for k, v in os.environ.items() if not k.startswith(own_variables)}
     path = os.pathsep.join(
         [str(scratch / "bin"), *(p for p in kept["PATH"].split(os.pathsep) if not p.startswith(sys.prefix))]

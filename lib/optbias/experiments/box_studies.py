@@ -47,7 +47,7 @@ def box_minibatch() -> list[Setting]:
     """Batches from one sequence to all."""
     base = dataclasses.replace(WORDS, train_size=128, steps=2000, full_gradient_every=50)
     pairs = ((0.9, 0.9), (0.9, 0.99), (0.99, 0.9))
-    return seeded([s for one in grid(base, batch_size=(1, 4, 16, 64, 0)) for s in at(one, pairs)], 3)
+    return seeded([s for one in grid(base, batch_size=(1, 4, 16, 64, 0)) for s in at(one, pairs)], 5)
 
 
 def against_l2() -> list[Setting]:
@@ -62,7 +62,7 @@ def ablation() -> list[Setting]:
     base = dataclasses.replace(WORDS, model="transformer", steps=1250, weight_decay=2.0, evaluate_every=250)
     nets = grid(base, norm=("pre", "none"), skip=(True, False), attention=(True, False))
     adam = [dataclasses.replace(s, optimizer="Adam", weight_decay=0.0, box=0.5) for s in nets]
-    return seeded([*nets, *adam], 3)
+    return seeded([*nets, *adam], 5)
 
 
 def images() -> list[Setting]:
@@ -74,7 +74,7 @@ def images() -> list[Setting]:
             dataclasses.replace(base, optimizer="AdamW", weight_decay=2.0),
             dataclasses.replace(base, optimizer="Adam", box=0.5),
         ]
-    return seeded(found, 3)
+    return seeded(found, 5)
 
 
 STUDIES: dict[str, Callable[[], Sequence[Setting]]] = {

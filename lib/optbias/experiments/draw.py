@@ -18,10 +18,15 @@ INKS = [(figures.COLORS[c], d) for c, d in zip(figures.COLORS, figures.DASHES, s
 """Colour and dash of the curves of a figure, in order."""
 
 
+OFF = 10.0
+"""An interval so many times as wide as the median of a picture is off its axis."""
+
+
 def forest(ax: Axes, verdict: Verdict | Sequence[Level], predicted: float | None = None) -> None:
     """The levels of a verdict, one a line: mean and 95 % interval, in its unit; a vertical line where nothing happens.
 
-    Filled dots are resolved after Holm, open ones are not. ``predicted`` draws a second line at a number.
+    Filled dots are resolved after Holm, open ones are not. ``predicted`` draws a second line at a number. An interval
+    more than :data:`OFF` times as wide as the median one would leave nothing to see of the others: it stands in words.
     """
     levels = verdict.levels if isinstance(verdict, Verdict) else tuple(verdict)
     ratio = bool(levels) and levels[0].unit == "ratio"
@@ -33,8 +38,14 @@ def forest(ax: Axes, verdict: Verdict | Sequence[Level], predicted: float | None
     ax.axvline(1.0 if ratio else 0.0, color=figures.INK, lw=1)
     if predicted is not None:
         ax.axvline(predicted, color=figures.COLORS["red"], lw=1.2, ls="--")
+    widths = [level.high - level.low for level in levels if math.isfinite(level.high - level.low)]
+    widest = OFF * float(np.median(widths)) if widths else math.inf
     for y, level in enumerate(levels):
         if not level.values:
+            continue
+        if level.high - level.low > widest:
+            across = ax.get_yaxis_transform()
+            ax.text(0.98, y, level.text(), transform=across, ha="right", va="center", fontsize=8, color=figures.INK)
             continue
         face = figures.COLORS["blue"] if level.resolved else "none"
         ends = [v for v in (level.low, level.high) if math.isfinite(v)]

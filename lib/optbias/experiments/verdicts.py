@@ -434,6 +434,23 @@ def penalty_networks(r: Results) -> list[Level]:
     return found
 
 
+def network_effects(r: Results) -> list[tuple[Level, Level]]:
+    """What :func:`penalty_networks` divides: the norm at rho 0.9 over 0.99 without the term, and dose 1 over dose 0.
+
+    Where rho itself moves the norm by little, their quotient divides by nearly 0 and says nothing; these two do.
+    """
+    found = []
+    for name, base in hill_studies.NETWORKS.items():
+        for level in NETWORK_LEVELS[name]:
+            each = doses(r, level, *FROM_RHO, **kind_of(base)).values()
+            if each:
+                of_rho = [one["target"] - one["norm"][0.0] for one in each]
+                of_term = [one["norm"].get(1.0, math.nan) - one["norm"][0.0] for one in each]
+                label = f"{name}, loss {level}"
+                found.append((interval(of_rho, label), interval(of_term, label)))
+    return found
+
+
 def sharpest_before_top(r: Results, setting: Setting) -> float:
     """The largest sharpness over its limit up to the top of the hill."""
     along, top = r.value(setting, "along"), r.value(setting, "hill/top_step")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -13,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from matplotlib.figure import Figure
 
-from optbias.experiments import hill_studies, results, store, verdicts
+from optbias.experiments import draw, hill_studies, results, store, verdicts
 from optbias.experiments.results import Results
 from optbias.experiments.sweep import Outcome
 from optbias.experiments.verdicts import Level, at_most, direction, holm, interval, nothing, number, open_question
@@ -44,6 +46,35 @@ def test_the_interval_is_students() -> None:
     assert (same.low, same.high, same.p) == (1.0, 1.0, 0.0)
     assert interval([0.0, 0.0, 0.0], "zero").p == 1.0
     assert interval([1.0], "one").p == 1.0
+
+
+def test_an_interval_off_the_axis_stands_in_words() -> None:
+    """A quotient over nearly nothing must not flatten the other intervals of a picture."""
+    figure = Figure()
+    ax = figure.subplots()
+    draw.forest(ax, levels([1.0, 1.1, 0.9], [-900.0, 4000.0, 10.0], [1.4, 1.5, 1.6], unit="number"))
+    low, high = ax.get_xlim()
+    assert -1 < low < high < 3
+    assert [text.get_text() for text in ax.texts] == [interval([-900.0, 4000.0, 10.0], "", "number").text()]
+    assert len(ax.get_yticks()) == 3
+
+
+def test_the_share_undone_is_the_quotient_of_its_two_effects() -> None:
+    base = hill_studies.NETWORKS["words, LSTM"]
+    norms = {(0.99, 0.0): 2.0, (0.99, 1.0): 1.7, (0.9, 0.0): 1.9}
+    outcomes = {}
+    for seed in range(3):
+        for (rho, dose), norm in norms.items():
+            setting = dataclasses.replace(base, beta=0.9, rho=rho, dose=dose, seed=seed)
+            summary = {"at_loss": {"5": {"value": norm * (1 + 0.1 * seed)}}}
+            outcomes[setting] = Outcome(pd.DataFrame(), summary)
+    made = Results(outcomes)
+    ((of_rho, of_term),) = verdicts.network_effects(made)
+    (share,) = verdicts.penalty_networks(made)
+    assert of_rho.mean == pytest.approx(math.log(1.9 / 2.0))
+    assert of_term.mean == pytest.approx(math.log(1.7 / 2.0))
+    assert share.mean == pytest.approx(of_term.mean / of_rho.mean)
+    assert of_rho.label == of_term.label == share.label == "words, LSTM, loss 5"
 
 
 def test_holm_by_hand() -> None:
