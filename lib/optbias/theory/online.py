@@ -116,8 +116,9 @@ def play(rule: Rule, game: OnlineGame, rounds: int, start: Number = 0.0) -> Tens
     _checks.number("start", start, low=game.low, high=game.high)
     with torch.no_grad():
         x = torch.zeros_like(game.slopes[0]) + start
-        # One trial step shows the shape that the hyper-parameters broadcast to.
-        shape = rule.equations(x, game.gradient(1).expand(x.shape), rule.init(x))[0].shape
+        # One trial step shows the shape of a schedule; it may not use every hyper-parameter yet (ADOPT's does not).
+        first = rule.equations(x, game.gradient(1).expand(x.shape), rule.init(x))[0].shape
+        shape = torch.broadcast_shapes(first, *(number.shape for _, number in rule.tensors()))
         x = x.expand(shape)
         points = torch.empty((rounds + 1, *shape), dtype=x.dtype)
         points[0] = x

@@ -12,13 +12,15 @@ reader sees it. A run that a hypothesis excludes makes the claim fail: ``kind="m
 
 from __future__ import annotations
 
-from optbias.theory.theorems import part_one, part_two
+from optbias.theory.theorems import part_family, part_one, part_two
 from optbias.theory.theorems.run import Run
 from optbias.theory.theorems.statement import KINDS, Ground, Hypothesis, OutsideTheorem, Theorem, plain
 
 __all__ = ["KINDS", "THEOREMS", "Ground", "Hypothesis", "OutsideTheorem", "Run", "Theorem", "get", "plain"]
 
-THEOREMS: dict[str, Theorem] = {theorem.key: theorem for theorem in part_one.STATEMENTS + part_two.STATEMENTS}
+THEOREMS: dict[str, Theorem] = {
+    theorem.key: theorem for theorem in part_one.STATEMENTS + part_two.STATEMENTS + part_family.STATEMENTS
+}
 """Every theorem, proposition, lemma and corollary by its label."""
 
 

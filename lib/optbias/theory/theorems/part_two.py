@@ -10,7 +10,7 @@ from optbias.theory.theorems.hypotheses import number, pair, rates, rule, vouche
 from optbias.theory.theorems.run import Run, as_array, show
 from optbias.theory.theorems.statement import Answer, Hypothesis, Theorem
 
-STEEPEST = ("NormalizedSteepestDescent", "SignGD")
+STEEPEST = ("NormalizedSteepestDescent", "SignGD", "Signum", "Lion")
 
 
 def norm_of(run: Run) -> str | None:
@@ -19,7 +19,7 @@ def norm_of(run: Run) -> str | None:
         return run.rule.norm
     if run.is_a("Muon"):
         return "spectral"
-    return "linf" if run.is_a("SignGD", "Lion", *h.ADAPTIVE) else None
+    return "linf" if run.is_a("SignGD", "Signum", "Lion", *h.ADAPTIVE) else None
 
 
 def _in_ball(run: Run) -> Answer:
@@ -40,9 +40,7 @@ def _frank_wolfe_rates(run: Run, t: np.ndarray) -> np.ndarray | None:
 def _steepest(run: Run) -> Answer:
     if run.rule is None:
         return None, ""
-    exact = run.is_a(*STEEPEST, "Lion") or (
-        run.is_a("Muon") and run.rule.orthogonalize == "svd" and not run.rule.adjust_lr
-    )
+    exact = run.is_a(*STEEPEST) or (run.is_a("Muon") and run.rule.orthogonalize == "svd" and not run.rule.adjust_lr)
     return (True, "an exact steepest direction") if exact else (None, f"the rule {type(run.rule).__name__}")
 
 
