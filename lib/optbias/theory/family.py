@@ -6,6 +6,7 @@ A table of slots is easy to write and easy to get wrong, so a test measures ever
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 
@@ -62,6 +63,17 @@ class Properties:
     game: str
     elementwise: bool
 
+
+PLACES = {
+    "first": "first memory",
+    "second": "second memory",
+    "order": "order",
+    "direction": "direction",
+    "decay": "weight decay",
+    "eps": "place of ε",
+    "bias": "bias correction",
+}
+"""The places of :class:`Slots`, and what they are called."""
 
 _E, _D, _C = "beside the root", "decoupled, × η", "coupled"
 SLOTS: dict[str, Slots] = {
@@ -165,6 +177,44 @@ _OPTIONS: dict[str, dict] = {
     "SOAP": {"frequency": 1, "eps": 1e-12},
 }
 STEPS = 40
+
+
+def slots_of(name: str) -> dict[str, str]:
+    """The words of the rule called ``name``, by place. Raises ValueError for a name that no row has."""
+    if name not in SLOTS:
+        raise ValueError(f"name must be one of {', '.join(SLOTS)}; got {name!r}")
+    return asdict(SLOTS[name])
+
+
+def check_slots(slots: Mapping[str, str]) -> tuple[str, ...]:
+    """The places. Raises ValueError unless ``slots`` maps places to words of :data:`SLOTS`, or to "" for any."""
+    for place, word in slots.items():
+        if place not in PLACES:
+            raise ValueError(f"a place must be one of {', '.join(PLACES)}; got {place!r}")
+        known = dict.fromkeys(getattr(row, place) for row in SLOTS.values())
+        if word and word not in known:
+            raise ValueError(f"{place} must be one of {', '.join(map(repr, known))}, or '' for any; got {word!r}")
+    return tuple(PLACES)
+
+
+def differing(name: str, slots: Mapping[str, str]) -> list[str]:
+    """The places in which the rule called ``name`` differs from ``slots``."""
+    own = slots_of(name)
+    return [place for place in check_slots(slots) if slots.get(place) and slots[place] != own[place]]
+
+
+def matching(slots: Mapping[str, str]) -> list[str]:
+    """The names of the rules that fill the places as ``slots`` says, in the table's order.
+
+    >>> matching({"second": "average of g²", "order": "divide, then average"})
+    ['LaProp']
+    """
+    return [name for name in SLOTS if not differing(name, slots)]
+
+
+def nearest(slots: Mapping[str, str]) -> str:
+    """The rule that differs from ``slots`` in the fewest places, the first of them in the table's order."""
+    return min(SLOTS, key=lambda name: len(differing(name, slots)))
 
 
 def plain(name: str) -> Rule:

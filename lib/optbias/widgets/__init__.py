@@ -8,7 +8,7 @@ A widget is three things with one name, here ``race``:
     ``core.js`` (rules, landscapes, ``simulate``, ``losses``: the mathematics, held against Python by
     ``tests/widgets/test_parity.py``), ``view.js`` (the widget's frame and its controls), ``scales.js`` (of sliders),
     ``plot.js`` (a canvas with axes; ``movable_point.js``, ``contours.js``), ``ink.js`` (colours, lines, markers,
-    legends) and ``elements.js`` (pieces of the page, numbers as text)::
+    legends), ``slot_table.js`` (what each rule is made of) and ``elements.js`` (pieces of the page, numbers as text)::
 
         import { simulate, landscape } from "./core.js";
         import { row } from "./elements.js";
@@ -57,5 +57,6 @@ from optbias.widgets.box import Box
 from optbias.widgets.explorer import Explorer
 from optbias.widgets.phase import Phase
 from optbias.widgets.race import Race
+from optbias.widgets.slots import Slots
 
-__all__ = ["AMSGradGame", "BiasMap", "Box", "Explorer", "Phase", "Race"]
+__all__ = ["AMSGradGame", "BiasMap", "Box", "Explorer", "Phase", "Race", "Slots"]

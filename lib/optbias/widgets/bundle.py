@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-WIDGETS = ("race", "phase", "amsgrad_game", "box", "bias_map", "explorer")
+WIDGETS = ("race", "phase", "amsgrad_game", "box", "bias_map", "explorer", "slots")
 """Every widget: the name of its JavaScript file, which exports ``mount(el, model)``."""
 
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.js";$', re.M)

@@ -108,7 +108,7 @@ class Race(Widget):
         point = loss.start.clone()
         for i, value in enumerate(self.start[: loss.dim]):
             point[i] = value
-        return [_run(rule, loss, point, self.steps) for rule in self.chosen_rules()]
+        return [run_rule(rule, loss, point, self.steps) for rule in self.chosen_rules()]
 
     def describe(self) -> str:
         """What is drawn: the rules, the start, and where each loss ends."""
@@ -125,31 +125,46 @@ class Race(Widget):
 
     def draw(self, figure: plt.Figure) -> None:
         """The map with the paths, and the losses beside it."""
-        left, right = figure.subplots(1, 2)
-        loss, shown = self.loss, min(self.shown, self.steps)
-        lanes, paths = names(self.chosen_rules()), self.trajectories()
-        if loss.dim == 2:
-            xlim, ylim = loss.domain
-            x, y = (torch.linspace(*limits, 101, dtype=torch.float64) for limits in (xlim, ylim))
-            values = loss(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)).flatten()
-            # Lines at the quantiles, as in the browser, so that flat parts show them too.
-            levels = torch.quantile(values, (torch.arange(14, dtype=torch.float64) + 0.5) / 14).unique().tolist()
-            figures.contours(left, loss, xlim, ylim, levels=levels)
-        floor = torch.nan if loss.dim == 3 else loss.minimum
-        log = math.isfinite(floor)
-        for name, path, color, dash in zip(lanes, paths, figures.COLORS.values(), figures.DASHES, strict=False):
-            finite_path = path[: shown + 1][torch.isfinite(path[: shown + 1]).all(-1)]
-            figures.path(left, finite_path[:, :2], name, color, linestyle=dash, marker="")
-            height = loss(finite_path) - (floor if log else 0.0)
-            right.plot(height.clamp_min(1e-300) if log else height, color=color, linestyle=dash, label=name)
-        xlim, ylim = loss.domain[:2]
-        left.set(xlim=xlim, ylim=ylim)
-        right.set(xlabel="step", ylabel="f" if not log else "f − minimum" if floor else "f", xlim=(0, self.steps))
-        if log and paths:
-            right.set_yscale("log")
-            right.set_ylim(bottom=max(right.get_ylim()[0], 1e-14))
-        if lanes:
-            figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
+        draw_paths(
+            figure,
+            self.loss,
+            names(self.chosen_rules()),
+            self.trajectories(),
+            min(self.shown, self.steps),
+            self.steps,
+        )
+
+
+def draw_paths(
+    figure: plt.Figure, loss: Landscape, lanes: Sequence[str], paths: Sequence[Tensor], shown: int, steps: int
+) -> None:
+    """Paths ``(steps + 1, dim)``, called ``lanes``, on a map of the loss, and their losses beside it.
+
+    ``shown`` of the ``steps`` are drawn.
+    """
+    left, right = figure.subplots(1, 2)
+    if loss.dim == 2:
+        xlim, ylim = loss.domain
+        x, y = (torch.linspace(*limits, 101, dtype=torch.float64) for limits in (xlim, ylim))
+        values = loss(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)).flatten()
+        # Lines at the quantiles, as in the browser, so that flat parts show them too.
+        levels = torch.quantile(values, (torch.arange(14, dtype=torch.float64) + 0.5) / 14).unique().tolist()
+        figures.contours(left, loss, xlim, ylim, levels=levels)
+    floor = torch.nan if loss.dim == 3 else loss.minimum
+    log = math.isfinite(floor)
+    for name, path, color, dash in zip(lanes, paths, figures.COLORS.values(), figures.DASHES, strict=False):
+        finite_path = path[: shown + 1][torch.isfinite(path[: shown + 1]).all(-1)]
+        figures.path(left, finite_path[:, :2], name, color, linestyle=dash, marker="")
+        height = loss(finite_path) - (floor if log else 0.0)
+        right.plot(height.clamp_min(1e-300) if log else height, color=color, linestyle=dash, label=name)
+    xlim, ylim = loss.domain[:2]
+    left.set(xlim=xlim, ylim=ylim)
+    right.set(xlabel="step", ylabel="f" if not log else "f − minimum" if floor else "f", xlim=(0, steps))
+    if log and paths:
+        right.set_yscale("log")
+        right.set_ylim(bottom=max(right.get_ylim()[0], 1e-14))
+    if lanes:
+        figure.legend(*right.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9)
 
 
 def names(rules: Sequence[Rule]) -> list[str]:
@@ -191,7 +206,8 @@ def as_rule(entry: Mapping[str, Any]) -> Rule:
     return cls(**numbers, **({"orthogonalize": "svd"} if cls is rules.Muon else {}))
 
 
-def _run(rule: Rule, loss: Landscape, start: Tensor, steps: int) -> Tensor:
+def run_rule(rule: Rule, loss: Landscape, start: Tensor, steps: int) -> Tensor:
+    """The iterates of ``rule`` from ``start``, ``(steps + 1, dim)``; Muon takes the point as a column."""
     if not isinstance(rule, rules.Muon):
         return trajectory(rule, loss, start, steps)
     column = start.unsqueeze(-1)
