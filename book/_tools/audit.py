@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -394,28 +394,36 @@ def reason(audit: Audit, name: str, place: str) -> str:
     return "none" if files else "no library"
 
 
-def audit_all(audit: Audit, mutations: list[Mutation], pages: list[str], workers: int) -> dict[str, Any]:
-    """Run the mutations; the table by mutation and by claim."""
-    began = time.time()
-    # Forks from a thread would carry locks along: each worker is a process of its own that takes every n-th page.
-    for name in pages:
-        audit.baseline(name)
-    jobs = list(audit.jobs(mutations, pages))
-    print(f"{len(mutations)} mutations on {len(pages)} pages: {len(jobs)} runs", flush=True)
+def _share(jobs: Sequence[Any], work: Callable[[Any], Any], workers: int) -> None:
+    """``work(job)`` for every job in ``workers`` processes; what comes of it is in :attr:`Audit.folder` afterwards."""
+    # Forks from a thread would carry locks along: each worker is a process of its own that takes every n-th job.
     children = []
     for worker in range(workers):
         child = os.fork()
         if child == 0:
             try:
                 for done, job in enumerate(jobs[worker::workers], 1):
-                    audit.refused(*job)
+                    work(job)
                     if done % 10 == 0:
                         print(f"  worker {worker + 1}: {done} of {len(jobs[worker::workers])}", flush=True)
+            except Exception as error:
+                print(f"  worker {worker + 1}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             finally:
                 os._exit(0)
         children.append(child)
     for child in children:
         os.waitpid(child, 0)
+
+
+def audit_all(audit: Audit, mutations: list[Mutation], pages: list[str], workers: int) -> dict[str, Any]:
+    """Run the mutations; the table by mutation and by claim."""
+    began = time.time()
+    _share(pages, audit.baseline, workers)
+    for name in pages:
+        audit.baseline(name)
+    jobs = list(audit.jobs(mutations, pages))
+    print(f"{len(mutations)} mutations on {len(pages)} pages: {len(jobs)} runs", flush=True)
+    _share(jobs, lambda job: audit.refused(*job), workers)
     by_mutation: dict[str, dict[str, list[str]]] = {m.name: {} for m in mutations}
     by_claim: dict[str, dict[str, set[str]]] = {name: {} for name in pages}
     for mutation, name, wanted in jobs:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,6 +38,13 @@ ORDERS = ("interval", "sign")
 
 FEWEST = 6
 """The fewest seeds that a sign test at 5 % (two-sided) can decide with: 2 / 2^6 = 3 %, but 2 / 2^5 = 6 %."""
+
+AGAIN = re.compile(
+    r"\b(seeds?|(each|every|all|the) data sets?|data sets|rotations|searches|(each|every) search|chains|"
+    r"of ([\d,]+|two|three|four|five|ten|twenty) (\w+ )?(runs|networks))\b",
+    re.IGNORECASE,
+)
+"""The words with which a statement says that chance was drawn more than once."""
 
 KEPT = 24
 """The values of an array that its record keeps one by one; of a longer array it keeps the smallest and the largest."""
@@ -126,7 +134,10 @@ def claim(
     (mostly 0), and ``order`` the test at 5 %: ``"interval"`` asks that the 95 % t interval of the mean difference
     lies beyond the bound, ``"sign"`` that a two-sided sign test of the differences against the bound decides so.
     Fewer than :data:`FEWEST` seeds are refused. A statement that only describes the seeds at hand ("each of the
-    three ends above 0.9") gives their number with ``seeds=3``.
+    three ends above 0.9") gives their number with ``seeds=3``. A statement that speaks of seeds, or of other things
+    that are drawn again (:data:`AGAIN`), needs one of the two, and ``order`` where it is about a sign: with a bound of
+    0 (of a difference) or 1 (of a ratio), ``increasing``, ``decreasing``, or a boolean. A theorem holds for every seed
+    and needs neither.
 
     Raises :class:`ClaimError` if it does not hold (NaN never does), is too loose, or the theorem does not cover
     the run, TypeError if ``measured`` is neither numbers nor booleans, and ValueError for a claim that could not
@@ -142,7 +153,7 @@ def claim(
     if values.size == 0:
         raise ValueError("a claim about nothing: measured is empty")
     condition = _Condition(equals, tol, rtol, below, above, increasing, decreasing)
-    _seeds_are_told(condition, values, order, seeds)
+    _seeds_are_told(statement, kind, condition, values, order, seeds)
     if order:
         holds, shown, allowed = _order(values, condition, order)
         seeds = values.size
@@ -190,8 +201,10 @@ def _ground(kind: str, theorem: str, run: Any) -> str:
     return str(run.under(theorem)) if theorem else ""
 
 
-def _seeds_are_told(condition: _Condition, values: np.ndarray, order: str, seeds: int) -> None:
-    """Refuse a number of seeds that is none, and an order that they cannot decide."""
+def _seeds_are_told(
+    statement: str, kind: str, condition: _Condition, values: np.ndarray, order: str, seeds: int
+) -> None:
+    """Refuse a statement about seeds without their number or a test, and an order that the seeds cannot decide."""
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 0:
         raise ValueError(f"seeds must be a number of seeds; got {seeds!r}")
     if order:
@@ -203,10 +216,22 @@ def _seeds_are_told(condition: _Condition, values: np.ndarray, order: str, seeds
             raise ValueError(
                 f"{values.size} seeds cannot decide an order: with {values.size} of {values.size} alike a sign test "
                 f"gives p = {min(1.0, 2.0 ** (1 - values.size)):.3g}. Take at least {FEWEST} (20 is the custom "
-                "here), or say only what these runs did, with seeds= and a bound other than 0"
+                "here), or say only what these runs did, with seeds= and a bound other than 0 and 1"
             )
         if (condition.above is None) == (condition.below is None) or condition.equals is not None:
             raise ValueError("order= takes one bound, above= or below=, and nothing else")
+    elif kind != "theorem" and (word := AGAIN.search(statement)):
+        monotone = condition.increasing or condition.decreasing
+        if values.dtype == bool or monotone or {0, 1} & {condition.above, condition.below}:
+            raise ValueError(
+                f'a statement about many draws of chance ("{word[0]}") and only a sign: {statement}. Give one paired '
+                f"difference a seed, a bound, and order= ({' or '.join(map(repr, ORDERS))}), or say only what these "
+                "runs did, with seeds= and a bound other than 0 and 1"
+            )
+        if not seeds:
+            raise ValueError(
+                f'a statement about many draws of chance ("{word[0]}") gives their number, seeds=3: {statement}'
+            )
 
 
 def _order(values: np.ndarray, condition: _Condition, order: str) -> tuple[bool, str, str]:

@@ -12,6 +12,7 @@ import pytest
 
 import audit as auditing
 from audit import Page, Run, summary
+from course_site.status import _since
 from mutations import MUTATIONS, QUICK, Mutation
 from project import Project
 
@@ -105,3 +106,11 @@ def test_what_is_recorded_is_of_these_mutations_and_none_survived() -> None:
         assert not [entry["name"] for entry in found["mutations"] if not entry["refused"]], summary(found)
         silent = {why for page in found["claims"].values() for why in page.values() if isinstance(why, str)}
         assert silent <= set(found["reasons"])
+
+
+def test_the_status_page_says_what_has_changed_since() -> None:
+    audited = {"adam": {"a": ["m"], "b": "none"}, "momentum": {"c": ["m"]}}
+    record = {"claims": [{"statement": "a"}, {"statement": "new"}, {"statement": "newer"}]}
+    assert _since(audited, [("book/adam", record)]) == (2, 1)
+    assert _since(audited, [("book/momentum", {"claims": [{"statement": "c"}]})]) == (0, 0)
+    assert _since(audited, [("book/another", record)]) == (3, 0)

@@ -274,6 +274,45 @@ def test_an_order_takes_one_bound_and_differences():
         claim("it holds", True, seeds=-1)
 
 
+@pytest.mark.parametrize(
+    "condition", [{"above": 0}, {"below": 0.0}, {"above": 1.0}, {"increasing": True}, {"decreasing": True}]
+)
+@pytest.mark.parametrize("seeds", [0, 3])
+def test_a_sign_over_seeds_is_no_statement_without_a_test(condition, seeds):
+    values = np.array([2.0, 3.0, 4.0]) * (-1 if {"below", "decreasing"} & set(condition) else 1)
+    with pytest.raises(ValueError, match=r"only a sign: A beats B in every seed\. .* order= \('interval' or"):
+        claim("A beats B in every seed", values, **condition, seeds=seeds)
+    with pytest.raises(ValueError, match="only a sign"):
+        claim("Seed by seed A beats B", values > 0, seeds=seeds)
+    assert ledger() == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        ("each seed", "seed"),
+        ("all three data sets", "data sets"),
+        ("in each data set", "each data set"),
+        ("three rotations", "rotations"),
+        ("in every search", "every search"),
+        ("mean of 1,000 noisy runs", "of 1,000 noisy runs"),
+    ],
+)
+def test_a_statement_about_many_draws_gives_their_number(words, word):
+    for told in ({}, {"seeds": 0}):
+        with pytest.raises(ValueError, match=rf'\("{word}"\) gives their number, seeds=3: A over B, {words}'):
+            claim(f"A over B, {words}", [1.2, 1.3, 1.4], above=1.1, **told)
+    claim(f"A over B, {words}", [1.2, 1.3, 1.4], above=1.1, seeds=3)
+    claim(f"A beats B, {words}", APART, above=0, order="interval")
+    assert [record.seeds for record in ledger()] == [3, 8]
+
+
+@pytest.mark.parametrize("words", ["seeded runs and seedlings", "what a grid search finds", "12 runs (3 problems)"])
+def test_other_words_need_no_number_of_seeds(words):
+    claim(words, [1.2, 1.3], above=0)
+    assert ledger()[-1].seeds == 0
+
+
 def test_the_record_keeps_the_values_of_a_short_array_and_the_ends_of_a_long_one():
     claim("short", [1.0, 2.0], equals=[1.0, 2.1], tol=0.2)
     claim("long", torch.linspace(1, 2, 100), above=0.5)

@@ -286,6 +286,12 @@ def _audit(app: Sphinx, docname: str) -> list[nodes.Node]:
         for key, why in found["reasons"].items()
         if key in claims
     ]
+    came, went = _since(found["claims"], _in_reading_order(app.env))
+    if came or went:
+        rest.append(
+            f"The pages have changed since: {came} of their claims are not in this table, and {went} that are have "
+            "gone or have other words. `make audit` runs the changed pages again."
+        )
     rows: list[list] = []
     for mutation in found["mutations"]:
         by = "; ".join(
@@ -305,6 +311,16 @@ def _audit(app: Sphinx, docname: str) -> list[nodes.Node]:
         nodes.rubric("", "Claims that refuse no mutation"),
         _table(["Page", "Claim", "Why"], silent, [2, 5, 4]),
     ]
+
+
+def _since(audited: dict[str, dict], records: list[tuple[str, dict]]) -> tuple[int, int]:
+    """How many claims of the pages built here the audit does not know, and how many of its own are there no more."""
+    came = went = 0
+    for name, record in records:
+        known = set(audited.get(name.rpartition("/")[2], ()))
+        now = {claim["statement"] for claim in record["claims"]}
+        came, went = came + len(now - known), went + len(known - now)
+    return came, went
 
 
 def _page_link(app: Sphinx, docname: str, target: str) -> nodes.Node:
