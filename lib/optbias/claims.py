@@ -51,7 +51,14 @@ KEPT = 24
 
 
 class ClaimError(AssertionError):
-    """A claim did not hold, or holds with so much room that it says less than the finding."""
+    """A claim did not hold, or holds with so much room that it says less than the finding.
+
+    >>> try:
+    ...     claim("Two is three", 2, equals=3)
+    ... except ClaimError as error:
+    ...     print(str(error).splitlines()[0])
+    claim does not hold: Two is three
+    """
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,9 @@ class Claim:
     ``seeds`` is 0 where chance plays no part; ``loose`` is the reason for a bound that is far from the value;
     ``values`` are the numbers behind ``measured`` and ``equals`` (of a long array its two ends), with which the
     numbers in the text are compared.
+
+    >>> Claim("One is one", "1", "1", "measured", "").statement
+    'One is one'
     """
 
     statement: str
@@ -90,7 +100,11 @@ _ledger: list[Claim] = []
 
 
 def ledger() -> tuple[Claim, ...]:
-    """Every claim checked so far in this process, in order."""
+    """Every claim checked so far in this process, in order.
+
+    >>> isinstance(ledger(), tuple)
+    True
+    """
     return tuple(_ledger)
 
 
@@ -143,6 +157,8 @@ def claim(
     the run, TypeError if ``measured`` is neither numbers nor booleans, and ValueError for a claim that could not
     fail (a number without a condition, an empty array, an infinite bound), that could not hold, or an order that
     too few seeds cannot decide.
+
+    >>> claim("The last step is short", 2e-4, below=1e-3)
     """
     if not isinstance(statement, str) or not statement.strip():
         raise ValueError(f"statement must be a sentence; got {statement!r}")
@@ -433,5 +449,10 @@ def _display(record: Claim) -> None:
 
 
 def to_json(records: tuple[Claim, ...] | None = None) -> str:
-    """The ledger (or ``records``) as JSON text, one object per claim."""
+    """The ledger (or ``records``) as JSON text, one object per claim.
+
+    >>> import json
+    >>> json.loads(to_json((Claim("One is one", "1", "1", "measured", ""),)))[0]["statement"]
+    'One is one'
+    """
     return json.dumps([asdict(r) for r in (ledger() if records is None else records)], ensure_ascii=False, indent=1)

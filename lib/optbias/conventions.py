@@ -26,6 +26,8 @@ import torch
 from optbias.rules import RULES
 from optbias.rules.base import Rule
 
+__all__ = ["Conventions", "identify"]
+
 SETTINGS: dict[str, Any] = {"lr": 0.1, "betas": (0.8, 0.9), "eps": 0.3, "weight_decay": 0.5}
 """What the optimizer is made with: numbers so large that every convention shows."""
 
@@ -65,6 +67,9 @@ class Conventions:
     the same numbers are joined by "or". ``rules`` are the rules of this library that make the same steps,
     ``difference`` is the
     largest relative difference from the nearest combination.
+
+    >>> identify(torch.optim.AdamW).decay
+    'decoupled, times the learning rate (AdamW of torch)'
     """
 
     decay: str | None

@@ -67,7 +67,10 @@ STYLE: Any = {
 
 
 def use_style() -> None:
-    """Make :data:`STYLE` the default for the figures that follow (pages call it in their set-up)."""
+    """Make :data:`STYLE` the default for the figures that follow (pages call it in their set-up).
+
+    >>> use_style()
+    """
     mpl.rcParams.update(STYLE)
     with contextlib.suppress(ImportError):
         from IPython import get_ipython
@@ -80,7 +83,13 @@ def use_style() -> None:
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """:data:`STYLE` for the figures drawn inside the ``with`` block."""
+    """:data:`STYLE` for the figures drawn inside the ``with`` block.
+
+    >>> import matplotlib.pyplot as plt
+    >>> with style():
+    ...     figure = plt.figure()
+    >>> plt.close(figure)
+    """
     with mpl.rc_context(STYLE):
         yield
 
@@ -89,6 +98,12 @@ def contours(ax: plt.Axes, loss: Any, xlim: tuple[float, float], ylim: tuple[flo
     """Contour lines of a two-dimensional ``loss`` (maps ``(..., 2)`` to ``(...)``) on ``ax``.
 
     ``levels`` and the other keywords go to ``Axes.contour``. Returns the contour set.
+
+    >>> from optbias.losses import landscapes
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots()
+    >>> lines = contours(axes, landscapes.get("ravine"), (-1, 1), (-1, 1))
+    >>> plt.close(figure)
     """
     x = torch.linspace(*xlim, 201, dtype=torch.float64)
     y = torch.linspace(*ylim, 201, dtype=torch.float64)
@@ -103,7 +118,13 @@ def contours(ax: plt.Axes, loss: Any, xlim: tuple[float, float], ylim: tuple[flo
 
 
 def path(ax: plt.Axes, iterates: Any, label: str, color: str | None = None, **kwargs: Any) -> None:
-    """The iterates of one run, ``(steps + 1, 2)``, as a line with small markers and a ringed start."""
+    """The iterates of one run, ``(steps + 1, 2)``, as a line with small markers and a ringed start.
+
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots()
+    >>> path(axes, torch.tensor([[1.0, 1.0], [0.5, 0.2]]), "two points")
+    >>> plt.close(figure)
+    """
     points = iterates.detach().cpu().numpy() if hasattr(iterates, "detach") else iterates
     options: dict[str, Any] = {"marker": "o", "markersize": 3, "linewidth": 1.4} | kwargs
     (line,) = ax.plot(points[:, 0], points[:, 1], label=label, color=color, **options)

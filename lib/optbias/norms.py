@@ -29,6 +29,7 @@ _VECTOR_ORDER = {"l1": 1, "l2": 2, "linf": torch.inf}
 _MATRIX_ORDER = {"spectral": 2, "nuclear": "nuc"}
 
 Dim = int | tuple[int, ...] | None
+"""The axes over which a norm is taken; None: all."""
 
 
 def _check(x: Tensor, norm: str) -> None:
@@ -50,6 +51,9 @@ def norm(x: Tensor, name: str, dim: Dim = None) -> Tensor:
 
     Shapes: ``x`` any floating tensor; the result has the axes ``dim`` (matrix norms: the last two)
     removed. Raises ValueError for an unknown name or a matrix norm of a vector.
+
+    >>> norm(torch.tensor([3.0, -4.0]), "l2")
+    tensor(5.)
     """
     _check(x, name)
     if name in _MATRIX_ORDER:
@@ -66,13 +70,21 @@ def norm(x: Tensor, name: str, dim: Dim = None) -> Tensor:
 
 
 def dual_norm(x: Tensor, name: str, dim: Dim = None) -> Tensor:
-    """The dual of the norm called ``name``: ``max <x, d>`` over ``norm(d, name) <= 1``."""
+    """The dual of the norm called ``name``: ``max <x, d>`` over ``norm(d, name) <= 1``.
+
+    >>> dual_norm(torch.tensor([3.0, -4.0]), "linf")
+    tensor(7.)
+    """
     _check(x, name)
     return norm(x, DUAL_OF[name], dim)
 
 
 def linf(x: Tensor) -> Tensor:
-    """``max |x_i|`` over all entries, a 0-d tensor: the norm of AdamW's box."""
+    """``max |x_i|`` over all entries, a 0-d tensor: the norm of AdamW's box.
+
+    >>> linf(torch.tensor([3.0, -4.0]))
+    tensor(4.)
+    """
     return norm(x, "linf")
 
 
@@ -83,6 +95,9 @@ def perturbed_one_norm(g: Tensor, eps: float | Tensor, dim: Dim = None) -> Tenso
     one-norm; for ``eps`` much larger than ``g**2`` it is ``p sqrt(eps) + |g|_2**2 / (2 sqrt(eps))``.
     ``eps`` is the optimizer's epsilon *inside* the root. Source: Cattaneo, Klusowski & Shigida,
     arXiv 2309.00079. Raises ValueError for ``eps < 0``.
+
+    >>> perturbed_one_norm(torch.tensor([3.0, -4.0]), 9.0)
+    tensor(9.2426)
     """
     _checks.tensor("g", g)
     _checks.number("eps", eps, low=0.0)
@@ -98,6 +113,9 @@ def steepest_direction(g: Tensor, name: str, dim: Dim = None) -> Tensor:
     first, if several tie) and 0 elsewhere. ``spectral``: ``U V^T`` of the singular value
     decomposition, over the singular values that are not 0. ``nuclear``: ``u_1 v_1^T``.
     Shape of ``g``; ``dim`` as in :func:`norm`.
+
+    >>> steepest_direction(torch.tensor([3.0, -4.0]), "linf")
+    tensor([ 1., -1.])
     """
     _check(g, name)
     if name in _VECTOR_ORDER:
@@ -144,6 +162,9 @@ def lmo(g: Tensor, radius: float | Tensor, norm: str, dim: Dim = None) -> Tensor
 
     Its value is ``-radius * dual_norm(g, norm)``. Shape of ``g``, with which a tensor ``radius`` must
     broadcast; ``dim`` as in :func:`norm`. Raises ValueError unless ``radius > 0``.
+
+    >>> lmo(torch.tensor([3.0, -4.0]), 2.0, "linf")
+    tensor([-2.,  2.])
     """
     _checks.number("radius", radius, low=0.0, open_low=True)
     return -radius * steepest_direction(g, norm, dim)
@@ -160,6 +181,9 @@ def kkt_gap(
     ``relative=True`` it is divided by ``dual_norm(grad)`` (0 where the gradient is 0), so that 1
     says that nothing is aligned and 0 that ``theta`` is a KKT point. Outside the ball it may be
     negative: check the norm too. Source: Xie & Li, arXiv 2404.04454, Lemma 3.8.
+
+    >>> kkt_gap(torch.tensor([1.0, 0.5]), torch.tensor([-2.0, 0.0]), radius=1.0)
+    tensor(0.)
     """
     _checks.tensor("theta", theta)
     _checks.tensor("grad", grad)
@@ -173,5 +197,9 @@ def kkt_gap(
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """``numerator / denominator`` with ``0 / 0 = 0``, the course's convention for ``eps = 0``."""
+    """``numerator / denominator`` with ``0 / 0 = 0``, the course's convention for ``eps = 0``.
+
+    >>> ratio(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 4.0]))
+    tensor([0.0000, 0.2500])
+    """
     return torch.where((numerator == 0) & (denominator == 0), 0.0, numerator / denominator)

@@ -11,6 +11,10 @@ def source(thing: Any) -> Any:
     """The source of a function, method or class of the library, highlighted in a notebook.
 
     In a page: ``source(Adam.equations)`` as the last line of a cell.
+
+    >>> from optbias.rules import SignGD
+    >>> "theta" in str(source(SignGD.equations))
+    True
     """
     from IPython.display import Code
 

@@ -34,12 +34,26 @@ def as_torch(rule: Rule, params: ParamsT) -> RuleOptimizer:
     whose shape or dtype the rule cannot take, TypeError for parameters that are not real. A step raises
     ValueError for a NaN in a gradient or a bad number from a schedule, and ``load_state_dict`` for the state of
     another rule or of other parameters; then nothing has been changed.
+
+    >>> from optbias.models import MLP
+    >>> from optbias.rules import Adam
+    >>> network = MLP([2, 1])
+    >>> optimizer = as_torch(Adam(lr=0.1), network.parameters())
+    >>> network(torch.ones(1, 2, dtype=torch.float64)).sum().backward()
+    >>> optimizer.step()
+    >>> optimizer.param_groups[0]["lr"]
+    0.1
     """
     return RuleOptimizer(rule, params)
 
 
 class RuleOptimizer(torch.optim.Optimizer):
-    """The optimizer that :func:`as_torch` returns. Each step applies ``rule.equations``."""
+    """The optimizer that :func:`as_torch` returns. Each step applies ``rule.equations``.
+
+    >>> from optbias.rules import Lion
+    >>> isinstance(as_torch(Lion(), [torch.nn.Parameter(torch.ones(2))]), torch.optim.Optimizer)
+    True
+    """
 
     def __init__(self, rule: Rule, params: ParamsT) -> None:
         if not isinstance(rule, Rule):

@@ -8,6 +8,7 @@
 * :mod:`.status` has the directives of the status page.
 * :mod:`.widgets` brings the widgets of a page to life without a kernel.
 * :mod:`.theorems` draws the theorems and what refers to them, :mod:`.previews` shows them at the link.
+* :mod:`.api` fills the API reference and links the code of the pages to it.
 * :mod:`.predict` has the questions that a reader answers before the page does.
 * :mod:`.dropdowns` folds proofs and solutions without a script.
 * :mod:`.lightness` makes the pages load faster and mends what the theme leaves to mend.
@@ -21,6 +22,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 from . import (
+    api,
     assets,
     dropdowns,
     execution,
@@ -43,6 +45,7 @@ def setup(app: Sphinx) -> dict[str, object]:
         mathematics,
         status,
         theorems,
+        api,
         predict,
         dropdowns,
         widgets,

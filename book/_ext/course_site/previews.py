@@ -46,6 +46,8 @@ def preview(html: str, name: str) -> str | None:
     if found is None:
         return None
     opening, inside = found
+    if 'class="sig' in opening:  # an entry of the API reference is no short text
+        return None
     if opening.startswith("<dt"):
         meaning = re.compile(r"\s*(?:<dt\b.*?</dt>\s*)*<dd>(.*?)</dd>", re.DOTALL)
         after = meaning.match(html, html.index(opening) + len(opening) + len(inside) + len("</dt>"))

@@ -40,6 +40,10 @@ def digits(
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI repository (1998),
     test part, as bundled in ``sklearn.datasets.load_digits``.
+
+    >>> split = digits(train=100)
+    >>> split.inputs.shape, split.labels.shape, len(split.test_labels)
+    (torch.Size([100, 64]), torch.Size([100]), 1697)
     """
     from sklearn.datasets import load_digits
 

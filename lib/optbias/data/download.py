@@ -38,11 +38,19 @@ TIMEOUT = 30.0
 
 
 class DataError(OSError):
-    """A file is not there, cannot be fetched, or is not what it should be; the message says what to do."""
+    """A file is not there, cannot be fetched, or is not what it should be; the message says what to do.
+
+    >>> issubclass(MissingFile, DataError)
+    True
+    """
 
 
 class MissingFile(DataError):
-    """The file is in none of the places where it was looked for, and was not to be fetched."""
+    """The file is in none of the places where it was looked for, and was not to be fetched.
+
+    >>> issubclass(MissingFile, DataError)
+    True
+    """
 
 
 @dataclass(frozen=True)

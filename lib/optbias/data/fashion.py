@@ -65,6 +65,12 @@ def fashion_mnist(
 
     Source: Xiao, Rasul and Vollgraf, arXiv 1708.07747. Raises ValueError for bad sizes and
     :class:`~optbias.data.DataError` for a missing or damaged file.
+
+    >>> from optbias.data import MissingFile
+    >>> try:
+    ...     images = fashion_mnist(train=100, test=50).inputs  # (100, 1, 32, 32)
+    ... except MissingFile:
+    ...     images = None
     """
     check_request(train, test, size, images, dtype)
     random = generator(seed)

@@ -52,6 +52,12 @@ def cifar10(
 
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009). Raises ValueError for
     bad sizes and :class:`~optbias.data.DataError` for a missing or damaged file.
+
+    >>> from optbias.data import MissingFile
+    >>> try:
+    ...     images = cifar10(train=100, test=50).inputs  # (100, 3, 32, 32)
+    ... except MissingFile:  # it is not here, and nothing is fetched without download=True
+    ...     images = None
     """
     return _cifar(CIFAR10, train, test, size, images, seed, folder, download, verify, dtype)
 
@@ -73,6 +79,12 @@ def cifar100(
     Arguments, scaling and errors as :func:`cifar10`. Reads ``cifar-100-python.tar.gz``, the original.
 
     Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009).
+
+    >>> from optbias.data import MissingFile
+    >>> try:
+    ...     images = cifar100(train=100, test=50).inputs  # (100, 3, 32, 32)
+    ... except MissingFile:  # it is not here, and nothing is fetched without download=True
+    ...     images = None
     """
     return _cifar(CIFAR100, train, test, size, images, seed, folder, download, verify, dtype)
 

@@ -19,6 +19,11 @@ class Split:
 
     ``source`` says where the data come from, ``facts`` what a record of a run should keep (plain values
     only; ``facts["lossy"]`` where the stored form lost something), ``vocabulary`` the tokens by number.
+
+    >>> one = torch.zeros(2, 3)
+    >>> split = Split("tiny", 2, one, torch.tensor([0, 1]), one, torch.tensor([1, 0]))
+    >>> split.inputs.shape, split.classes
+    (torch.Size([2, 3]), 2)
     """
 
     name: str

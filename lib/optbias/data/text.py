@@ -48,6 +48,12 @@ def penn_treebank(
 
     Sources: Marcus, Santorini and Marcinkiewicz, Computational Linguistics 19 (1993); Mikolov et al.,
     Interspeech 2010. Raises ValueError for bad sizes and :class:`~optbias.data.DataError` for missing files.
+
+    >>> from optbias.data import MissingFile
+    >>> try:
+    ...     tokens = penn_treebank(sequences=8, context=4).inputs  # (8, 4)
+    ... except MissingFile:  # it is not here, and nothing is fetched without download=True
+    ...     tokens = None
     """
     train, valid = FILES["ptb-train"], FILES["ptb-valid"]
     _checks.one_of("level", level, LEVELS)
@@ -74,6 +80,12 @@ def shakespeare(
     The training part begins at the beginning of the text, the held-out part at nine tenths of it. At level
     ``word`` a word that occurs only once in the whole text becomes ``<unk>``. The other arguments are those of
     :func:`penn_treebank`. Source: A. Karpathy, char-rnn (2015).
+
+    >>> from optbias.data import MissingFile
+    >>> try:
+    ...     tokens = shakespeare(sequences=8, context=4).inputs  # (8, 4)
+    ... except MissingFile:  # it is not here, and nothing is fetched without download=True
+    ...     tokens = None
     """
     file = FILES["shakespeare"]
     _checks.one_of("level", level, LEVELS)
@@ -94,6 +106,14 @@ def text_file(
 
     A word that occurs only once in the whole text becomes ``<unk>``, as in the Penn Treebank, so that unknown words
     of the held-out part have a token. The other arguments are those of :func:`penn_treebank`.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "mine.txt")
+    ...     _ = file.write_text("to be or not to be " * 40)
+    ...     split = text_file(file, "word", sequences=4, context=5, held_out=1)
+    >>> split.classes, split.inputs.shape
+    (4, torch.Size([4, 5]))
     """
     path = Path(path)
     _checks.one_of("level", level, LEVELS)
@@ -117,6 +137,10 @@ def generated_text(
     word comes one of its four favourites with probability 0.7, else a fresh word; a sentence ends after each word
     with probability 1/12. ``seed`` fixes the language and the text; a longer text begins with the shorter one.
     The other arguments are those of :func:`penn_treebank`.
+
+    >>> split = generated_text(sequences=8, context=4, held_out=2)
+    >>> split.inputs.shape, split.labels.shape
+    (torch.Size([8, 4]), torch.Size([8, 4]))
     """
     _checks.one_of("level", level, LEVELS)
     for name, value in {"sequences": sequences, "context": context, "held_out": held_out, "words": words}.items():

@@ -101,6 +101,12 @@ def check(name: str) -> None:
 
     They help and do not decide: the points come from other tests, with other numbers. Raises ValueError
     if there is no such task.
+
+    >>> try:
+    ...     check("ps-nothing")
+    ... except ValueError as error:
+    ...     print(str(error).split(";")[0])
+    there is no task 'ps-nothing'
     """
     report(name, sys._getframe(1).f_globals, on_screen)
 

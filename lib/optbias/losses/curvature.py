@@ -20,6 +20,7 @@ from optbias import _checks
 from optbias.seeding import generator
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
+"""A loss of outputs ``(n, ...)`` and targets ``(n, ...)`` that returns one number, such as the cross entropy."""
 
 
 class NetworkLoss:
@@ -32,6 +33,12 @@ class NetworkLoss:
 
     Value and gradient accept any leading axes, ``(..., dim)``; ``chunk`` limits how many of them (and how
     many columns of a Hessian) are computed at once, which bounds the memory.
+
+    >>> from optbias.models import MLP
+    >>> loss = NetworkLoss(MLP([2, 3]), torch.ones(4, 2, dtype=torch.float64), torch.tensor([0, 1, 2, 0]))
+    >>> theta = torch.zeros(9, dtype=torch.float64)
+    >>> round(float(loss(theta)), 4)
+    1.0986
     """
 
     name = "network"
@@ -143,6 +150,10 @@ def top_eigenvalues(
     first vector. With ``vectors=True`` also the unit eigenvectors, ``(count, dim)``.
 
     Raises ValueError unless ``1 <= count < dim`` (for the whole spectrum use the Hessian itself).
+
+    >>> from optbias.losses import landscapes
+    >>> top_eigenvalues(landscapes.get("ravine"), torch.ones(2, dtype=torch.float64)).round(decimals=6)
+    tensor([10.], dtype=torch.float64)
     """
     from scipy.sparse.linalg import LinearOperator, eigsh
 

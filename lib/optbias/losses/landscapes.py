@@ -3,19 +3,19 @@
 ``landscapes.get("ravine", steep=20.0)`` is the same as ``Ravine(steep=20.0)``. Every landscape is a
 function of points: ``theta`` has shape ``(..., dim)`` and any number of leading axes is a batch.
 
-=============  ===  ===================================================  ======================
-name           dim  f(theta)                                             what it is for
-=============  ===  ===================================================  ======================
-``bowl``       2    x^2 + y^2                                            perfect conditioning
-``ravine``     2    flat x^2 + steep y^2                                 differential curvature
-``saddle``     2    (up x^2 - down y^2) / 2                              escape times
-``plateau``    2    r^2 / (width^2 + r^2)                                vanishing slope
-``cliff``      2    gentle slope into a steep wall                       exploding steps
-``rosenbrock`` 2    (a - x)^2 + b (y - x^2)^2                            a curved valley
-``bilinear``   2    (target - factor x y)^2 / 2                          a curve of minimisers
-``generic``    3    a smooth function without symmetry                   orders of accuracy
-``quadratic``  any  (theta - minimiser)^T H (theta - minimiser) / 2      everything linear
-=============  ===  ===================================================  ======================
+==============  ===  ===================================================  ======================
+name            dim  f(theta)                                             what it is for
+==============  ===  ===================================================  ======================
+``bowl``        2    x^2 + y^2                                            perfect conditioning
+``ravine``      2    flat x^2 + steep y^2                                 differential curvature
+``saddle``      2    (up x^2 - down y^2) / 2                              escape times
+``plateau``     2    r^2 / (width^2 + r^2)                                vanishing slope
+``cliff``       2    gentle slope into a steep wall                       exploding steps
+``rosenbrock``  2    (a - x)^2 + b (y - x^2)^2                            a curved valley
+``bilinear``    2    (target - factor x y)^2 / 2                          a curve of minimisers
+``generic``     3    a smooth function without symmetry                   orders of accuracy
+``quadratic``   any  (theta - minimiser)^T H (theta - minimiser) / 2      everything linear
+==============  ===  ===================================================  ======================
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ class Landscape:
 
     :meth:`__call__`, :meth:`gradient` and :meth:`hessian` raise TypeError if ``theta`` is not a
     floating-point tensor and ValueError if its last axis is not ``dim`` long.
+
+    >>> [get(name).dim for name in ("bowl", "generic")]
+    [2, 3]
     """
 
     name: ClassVar[str]
@@ -152,7 +155,11 @@ class _Diagonal(Landscape):
 
 @dataclass(frozen=True, eq=False)
 class Bowl(_Diagonal):
-    """``f = x^2 + y^2``. Hessian ``2 I``, condition number 1: one gradient step of 1/2 solves it."""
+    """``f = x^2 + y^2``. Hessian ``2 I``, condition number 1: one gradient step of 1/2 solves it.
+
+    >>> Bowl()(torch.tensor([1.0, 2.0]))
+    tensor(5.)
+    """
 
     name: ClassVar[str] = "bowl"
 
@@ -168,7 +175,11 @@ class Bowl(_Diagonal):
 
 @dataclass(frozen=True, eq=False)
 class Ravine(_Diagonal):
-    """``f = flat x^2 + steep y^2``. Hessian ``diag(2 flat, 2 steep)``; by default ``x^2 + 5 y^2``."""
+    """``f = flat x^2 + steep y^2``. Hessian ``diag(2 flat, 2 steep)``; by default ``x^2 + 5 y^2``.
+
+    >>> Ravine().gradient(torch.tensor([1.0, 1.0]))
+    tensor([ 2., 10.])
+    """
 
     flat: float = 1.0
     steep: float = 5.0
@@ -188,7 +199,11 @@ class Ravine(_Diagonal):
 
 @dataclass(frozen=True, eq=False)
 class Saddle(_Diagonal):
-    """``f = (up x^2 - down y^2) / 2``: a saddle at 0, unbounded below along y, no minimiser."""
+    """``f = (up x^2 - down y^2) / 2``: a saddle at 0, unbounded below along y, no minimiser.
+
+    >>> Saddle(down=2.0)(torch.tensor([1.0, 1.0]))
+    tensor(-0.5000)
+    """
 
     up: float = 1.0
     down: float = 1.0
@@ -221,6 +236,9 @@ class Plateau(Landscape):
     """``f = r^2 / (width^2 + r^2)`` with ``r^2 = x^2 + y^2``: a well in a plain of height 1.
 
     The slope is ``2 width^2 r / (width^2 + r^2)^2``, so it falls like ``2 width^2 / r^3`` far out.
+
+    >>> Plateau(width=2.0)(torch.tensor([2.0, 0.0]))
+    tensor(0.5000)
     """
 
     width: float = 1.0
@@ -260,6 +278,10 @@ class Cliff(Landscape):
     With ``a = (steep - gentle) / 2`` and ``b = (steep + gentle) / 2`` the slope along x goes from
     ``-gentle`` (far left, a gentle descent to the right) to ``steep`` (the wall) over a strip of a few
     ``width``. The constant makes the minimum 0. The function is convex.
+
+    >>> cliff = Cliff()
+    >>> [round(float(cliff(torch.tensor([x, 0.0]))), 2) for x in (-1.0, 0.0, 1.0)]
+    [0.93, 0.18, 49.93]
     """
 
     gentle: float = 1.0
@@ -309,7 +331,11 @@ class Cliff(Landscape):
 
 @dataclass(frozen=True, eq=False)
 class Rosenbrock(Landscape):
-    """``f = (a - x)^2 + b (y - x^2)^2``: a curved valley, minimiser ``(a, a^2)``."""
+    """``f = (a - x)^2 + b (y - x^2)^2``: a curved valley, minimiser ``(a, a^2)``.
+
+    >>> Rosenbrock().gradient(torch.tensor([1.0, 1.0]))
+    tensor([0., 0.])
+    """
 
     a: float = 1.0
     b: float = 100.0
@@ -356,6 +382,9 @@ class Bilinear(Landscape):
 
     The toy model of Cattaneo, Klusowski and Shigida (2024), ``(3/2 - 2 x y)^2 / 2``: a linear network
     with one hidden unit. Its minimisers differ in sharpness; the balanced ones, ``x = y``, are flattest.
+
+    >>> Bilinear()(torch.tensor([0.5, 1.5]))
+    tensor(0.)
     """
 
     target: float = 1.5
@@ -404,6 +433,9 @@ class Generic(Landscape):
     ``f = log cosh(x + y/2) + (y z - 1)^2 / 2 + z^2 / 4 + sin(x z) / 3 + x^2 / 10``. It is not convex.
     It is bounded below and has minimisers, but none in closed form: ``minimisers`` is empty and
     ``minimum`` raises ValueError.
+
+    >>> Generic().dim
+    3
     """
 
     name: ClassVar[str] = "generic"
@@ -461,6 +493,9 @@ class Quadratic(Landscape):
     many; if ``H`` has a negative eigenvalue (below ``-1e-12`` of the largest in size) there is none.
 
     Raises ValueError if ``H`` is not square, symmetric and finite, or the point does not fit.
+
+    >>> Quadratic([[2.0, 0.0], [0.0, 10.0]])(torch.tensor([1.0, 1.0], dtype=torch.float64))
+    tensor(6., dtype=torch.float64)
     """
 
     H: Any = ((1.0, 0.0), (0.0, 1.0))
@@ -544,6 +579,9 @@ def get(name: str, **parameters: Any) -> Landscape:
 
     Raises ValueError for an unknown name or a parameter out of range and TypeError for a parameter
     that the landscape does not have; both say what is allowed.
+
+    >>> get("ravine", steep=20.0)(torch.tensor([0.0, 1.0]))
+    tensor(20.)
     """
     _checks.one_of("name", name, NAMES)
     cls = _CLASSES[name]

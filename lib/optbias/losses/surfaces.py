@@ -30,6 +30,12 @@ def random_direction(
     keeps them fixed, as the paper does; ``"scale"`` treats each as one filter.
 
     Raises ValueError for an unknown option or a ``theta`` of the wrong shape.
+
+    >>> from optbias.losses.curvature import NetworkLoss
+    >>> from optbias.models import MLP
+    >>> loss = NetworkLoss(MLP([2, 3]), torch.ones(4, 2, dtype=torch.float64), torch.tensor([0, 1, 2, 0]))
+    >>> random_direction(loss, torch.ones(9, dtype=torch.float64), seed=0).shape
+    torch.Size([9])
     """
     _checks.one_of("normalise", normalise, NORMALISATIONS)
     _checks.one_of("vectors", vectors, ("zero", "scale"))
@@ -63,6 +69,15 @@ def loss_surface(
     ``(points, points)``, ready for ``Axes.contour(a, a, values)``.
 
     Raises ValueError for a shape that does not fit, ``extent <= 0`` or ``points < 2``.
+
+    >>> from optbias.losses.curvature import NetworkLoss
+    >>> from optbias.models import MLP
+    >>> loss = NetworkLoss(MLP([2, 3]), torch.ones(4, 2, dtype=torch.float64), torch.tensor([0, 1, 2, 0]))
+    >>> theta = torch.zeros(9, dtype=torch.float64)
+    >>> first, second = (random_direction(loss, torch.ones_like(theta), seed=s, vectors="scale") for s in (0, 1))
+    >>> ticks, values = loss_surface(loss, theta, first, second, points=5)
+    >>> ticks.shape, values.shape
+    (torch.Size([5]), torch.Size([5, 5]))
     """
     for direction in (theta, first, second):
         _check_point(loss, direction)

@@ -35,6 +35,9 @@ class CNN(nn.Module):
 
     Raises ValueError for a size below 1, an image that cannot be halved ``len(widths)`` times, and an
     unknown activation or norm.
+
+    >>> CNN(size=8, classes=3, widths=(4, 8), hidden=16, channels=1)(torch.zeros(2, 1, 8, 8, dtype=torch.float64)).shape
+    torch.Size([2, 3])
     """
 
     def __init__(
@@ -98,6 +101,9 @@ class ResNet(nn.Module):
 
     Source: He et al., arXiv 1512.03385, the stride in the 3 x 3 convolution as in torchvision. Raises
     ValueError for an unknown depth, block, activation or norm, and for a size below 1.
+
+    >>> ResNet(depth=(1, 1), width=8, classes=3)(torch.zeros(2, 3, 8, 8, dtype=torch.float64)).shape
+    torch.Size([2, 3])
     """
 
     def __init__(

@@ -14,6 +14,9 @@ class LSTM(nn.Module):
     No dropout. The state starts at 0 in each sequence. Embeddings start as standard normal numbers, all
     else uniform on ``+-1/sqrt(width)``, from ``seed``. Raises ValueError for a size below 1; ``forward`` for
     tokens of another shape.
+
+    >>> LSTM(vocabulary=20, width=8)(torch.zeros(2, 5, dtype=torch.long)).shape
+    torch.Size([2, 5, 20])
     """
 
     def __init__(

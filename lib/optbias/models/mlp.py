@@ -25,6 +25,9 @@ class MLP(nn.Module):
     outputs ``(..., sizes[-1])``; the output layer has no activation.
 
     Raises ValueError for fewer than two sizes, a size below 1, or an unknown activation.
+
+    >>> MLP([64, 32, 10])(torch.zeros(5, 64, dtype=torch.float64)).shape
+    torch.Size([5, 10])
     """
 
     def __init__(

@@ -28,6 +28,9 @@ class ResidualMLP(nn.Module):
 
     Inputs ``(n, features)``, outputs ``(n, classes)``. Raises ValueError for a size below 1 and for an
     unknown activation or norm.
+
+    >>> ResidualMLP(features=64, width=16, blocks=2, classes=10)(torch.zeros(5, 64, dtype=torch.float64)).shape
+    torch.Size([5, 10])
     """
 
     def __init__(

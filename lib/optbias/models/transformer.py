@@ -82,6 +82,9 @@ class Transformer(nn.Module):
 
     Raises ValueError for a size below 1, a width that the heads do not divide, and an unknown
     activation or norm; ``forward`` for tokens of another shape or a longer length.
+
+    >>> Transformer(vocabulary=20, context=5, width=8, heads=2)(torch.zeros(2, 5, dtype=torch.long)).shape
+    torch.Size([2, 5, 20])
     """
 
     def __init__(
@@ -144,6 +147,10 @@ class VisionTransformer(nn.Module):
 
     Source: Beyer, Zhai and Kolesnikov, arXiv 2205.01580. Raises ValueError for a size below 1, a patch that
     does not divide the image, a width that heads or 4 do not divide, and an unknown activation or norm.
+
+    >>> network = VisionTransformer(size=8, classes=3, width=8, heads=2, layers=1)
+    >>> network(torch.zeros(2, 3, 8, 8, dtype=torch.float64)).shape
+    torch.Size([2, 3])
     """
 
     positions: Tensor

@@ -27,6 +27,11 @@ class Adam(Rule):
     the theory of the one-norm bias uses. ``bias_correction=False`` drops the hats.
     ``weight_decay`` is the *coupled* L2 term, :math:`g \leftarrow g + \lambda\theta`, which enters
     both moments; for decoupled decay use :class:`AdamW`. Source: Kingma & Ba, arXiv 1412.6980.
+
+    >>> rule, theta = Adam(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     lr: Rate = 1e-3
@@ -66,6 +71,11 @@ class AMSGrad(Adam):
     As in ``torch.optim.Adam(amsgrad=True)`` the maximum is taken over the raw :math:`v`, and the
     hat is put on it afterwards. The paper has no hats: use ``bias_correction=False`` for it.
     Source: Reddi, Kale & Kumar, arXiv 1904.09237.
+
+    >>> rule, theta = AMSGrad(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     moments: ClassVar[tuple[str, ...]] = ("m", "v", "v_max")
@@ -93,6 +103,11 @@ class AdamW(Adam):
 
     The moments see the plain gradient. The decay is multiplied by the learning rate, as in torch
     (in the paper's own form it is not). Source: Loshchilov & Hutter, arXiv 1711.05101.
+
+    >>> rule, theta = AdamW(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.8990, -2.0980])
     """
 
     weight_decay: Number = 0.01

@@ -44,6 +44,11 @@ class NAdam(_LikeAdam):
         \theta \leftarrow \theta - \eta\,\bar m / (\sqrt{\hat v} + \epsilon)
 
     ``momentum_decay`` is :math:`\psi`; ``decoupled=True`` decays beside the step. Source: Dozat (2016).
+
+    >>> rule, theta = NAdam(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.8944, -2.1056])
     """
 
     lr: Rate = 2e-3
@@ -81,6 +86,11 @@ class RAdam(_LikeAdam):
 
     with the factor :math:`r_t` of :func:`rectifier`; while that is 0 the step is :math:`\eta\,\hat m`, momentum without
     a second moment. ``decoupled`` as in :class:`NAdam`. Source: Liu et al., arXiv 1908.03265.
+
+    >>> rule, theta = RAdam(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9500, -3.0000])
     """
 
     decoupled: bool = False
@@ -115,6 +125,9 @@ def rectifier(beta2: Number, t: int) -> Number:
 
     ``beta2`` in [0, 1) is a number or a tensor, ``t`` counts from 1; the result is of the kind of ``beta2``.
     Source: Liu et al., arXiv 1908.03265.
+
+    >>> [round(rectifier(0.999, t), 3) for t in (5, 6, 550, 2733)]
+    [0.0, 0.026, 0.498, 0.9]
     """
     last = 2 / (1 - beta2) - 1
     rho = last - 2 * t * beta2**t / (1 - beta2**t)
@@ -131,6 +144,11 @@ class Adamax(_LikeAdam):
     .. math:: u \leftarrow \max(\beta_2 u, |g| + \epsilon), \qquad \theta \leftarrow \theta - \eta\,\hat m / u
 
     ``weight_decay`` is the coupled L2 term. Source: Kingma & Ba, arXiv 1412.6980, section 7.1.
+
+    >>> rule, theta = Adamax(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     lr: Rate = 2e-3
@@ -157,6 +175,11 @@ class AdaBelief(_LikeAdam):
 
     with :math:`m` after its own update. Epsilon is added twice, as in the paper. The decay is decoupled.
     Source: Zhuang et al., arXiv 2010.07468.
+
+    >>> rule, theta = AdaBelief(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.8889, -2.1111])
     """
 
     eps: Number = 1e-16
@@ -182,6 +205,11 @@ class Yogi(_LikeAdam):
 
     Both moments begin at ``initial``, and both have hats, as in the common implementations (the paper has no hats). The
     decay is decoupled. Source: Zaheer et al. (2018).
+
+    >>> rule, theta = Yogi(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9004, -2.1000])
     """
 
     lr: Rate = 1e-2
@@ -216,6 +244,11 @@ class LaProp(_LikeAdam):
               \theta \leftarrow (1-\eta\lambda)\theta - \eta\, m / (1-\beta_1^t)
 
     Source: Ziyin, Wang & Ueda, arXiv 2002.04839.
+
+    >>> rule, theta = LaProp(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     elementwise = True
@@ -239,6 +272,11 @@ class ADOPT(_LikeAdam):
 
     The first step only takes :math:`v = g^2`. ``clip=False`` leaves out the bound, as in the theorem, which
     converges for every :math:`\beta_2`. Source: Taniguchi et al., arXiv 2411.02853.
+
+    >>> rule, theta = ADOPT(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 1., -2.])
     """
 
     betas: tuple[Number, ...] = (0.9, 0.9999)
@@ -282,6 +320,11 @@ class AdEMAMix(_LikeAdam):
     and :math:`\beta_{3,t}` from :math:`\beta_1` so that its half-life grows in proportion (0: from the start the
     full values).
     Source: Pagliardini, Ablin & Grangier, arXiv 2409.03137.
+
+    >>> rule, theta = AdEMAMix(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     betas: tuple[Number, ...] = (0.9, 0.999, 0.9999)
@@ -332,6 +375,11 @@ class CautiousAdamW(_LikeAdam):
     with :math:`\bar\phi` the share of coordinates that stay (at least 1/1000), which keeps the length of the step; with
     ``scale=False`` it is 1, and the rule is elementwise. ``dim``: the axes of one parameter over which the share is
     taken (None: all). Source: Liang et al., arXiv 2411.16085.
+
+    >>> rule, theta = CautiousAdamW(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.8990, -2.0980])
     """
 
     weight_decay: Number = 0.01

@@ -20,6 +20,11 @@ class AdaGrad(Rule):
 
     With ``eps_inside=True`` the denominator is :math:`\sqrt{s + \epsilon}`. The defaults are
     those of ``torch.optim.Adagrad``. Source: Duchi, Hazan & Singer (2011).
+
+    >>> rule, theta = AdaGrad(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     lr: Rate = 1e-2
@@ -52,6 +57,11 @@ class RMSProp(Rule):
     ``bias_correction=True`` it uses :math:`v / (1 - \rho^t)`. The defaults are those of
     ``torch.optim.RMSprop``, whose ``alpha`` is :math:`\rho` and which does not correct the bias.
     Source: Tieleman & Hinton (2012).
+
+    >>> rule, theta = RMSProp(0.01), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     lr: Rate = 1e-2
@@ -88,6 +98,11 @@ class Adadelta(Rule):
               d \leftarrow \rho d + (1-\rho)\Delta^2, \quad \theta \leftarrow \theta - \eta\Delta
 
     ``weight_decay`` is the coupled L2 term. Source: Zeiler, arXiv 1212.5701.
+
+    >>> rule, theta = Adadelta(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9997, -2.0003])
     """
 
     lr: Rate = 1.0
@@ -124,6 +139,11 @@ class Rprop(Rule):
     coordinate
     rests this once, and counts as without a gradient at the next step. The steps begin at ``lr``. For full batches.
     Source: Riedmiller & Braun (1993).
+
+    >>> rule, theta = Rprop(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     lr: Number = 1e-2

@@ -27,6 +27,11 @@ class ASGD(Rule):
     The average ``state["x"]`` is the result; it begins after ``t0`` steps. ``lambd`` is :math:`\lambda`;
     ``weight_decay`` is the
     coupled L2 term. Source: Polyak & Juditsky (1992).
+
+    >>> rule, theta = ASGD(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9500, -3.0000])
     """
 
     lr: Rate = 1e-2
@@ -64,6 +69,11 @@ class ScheduleFreeSGD(Rule):
     ``theta`` is :math:`y`, where the gradient is taken; the weights to evaluate and to save are ``state["x"]``. For
     rates that
     fall, the authors' code weighs by the largest rate so far. Source: Defazio et al., arXiv 2405.15682.
+
+    >>> rule, theta = ScheduleFreeSGD(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9500, -3.0000])
     """
 
     lr: Rate = 1.0
@@ -102,6 +112,11 @@ class ScheduleFreeAdamW(Rule):
     and :math:`x`, :math:`y`, :math:`c` as there, with :math:`\beta = \beta_1`. The weights to evaluate and to save
     are ``state["x"]``.
     Source: Defazio et al., arXiv 2405.15682.
+
+    >>> rule, theta = ScheduleFreeAdamW(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     lr: Rate = 2.5e-3

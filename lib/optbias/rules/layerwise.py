@@ -25,6 +25,11 @@ class LARS(Rule):
     with the plain rate where the layer or its gradient is 0. ``trust`` is :math:`\kappa`. ``dim``: the axes of one
     layer
     (None: all). Source: You, Gitman & Ginsburg, arXiv 1708.03888.
+
+    >>> rule, theta = LARS(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 1.0000, -2.0002])
     """
 
     lr: Rate = 0.1
@@ -61,6 +66,11 @@ class LAMB(Rule):
 
     with the factor 1 where the layer or the step is 0. ``dim``: the axes of one layer (None: all).
     Source: You et al., arXiv 1904.00962.
+
+    >>> rule, theta = LAMB(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.8419, -2.1581])
     """
 
     lr: Rate = 1e-3
@@ -98,6 +108,11 @@ class AdamMini(Rule):
     A block is the weights of one output (a row: all axes but the first), or the whole tensor for a vector and with
     ``rows=False``. The paper cuts attention by heads, which a rule cannot know. ``batch`` counts the leading axes
     that are independent runs. Source: Zhang et al., arXiv 2406.16793.
+
+    >>> rule, theta = AdamMini(0.1), torch.eye(2)
+    >>> theta, state = rule.update(theta, torch.tensor([[1.0, 2.0], [0.0, 3.0]]), rule.init(theta))
+    >>> theta.shape, state["t"]
+    (torch.Size([2, 2]), 1)
     """
 
     lr: Rate = 1e-3
@@ -153,6 +168,11 @@ class Adafactor(Rule):
     the axes of
     one parameter in the means over all entries (None: all). There is no first moment. Source: Shazeer & Stern, arXiv
     1804.04235.
+
+    >>> rule, theta = Adafactor(0.1), torch.eye(2)
+    >>> theta, state = rule.update(theta, torch.tensor([[1.0, 2.0], [0.0, 3.0]]), rule.init(theta))
+    >>> theta.shape, state["t"]
+    (torch.Size([2, 2]), 1)
     """
 
     lr: Rate = 1e-2

@@ -25,6 +25,11 @@ class Shampoo(Rule):
     is p: 1/4 in the
     paper, 1/2 in later work. Works on the last two axes, batched over the others; directions that no gradient has
     had are left out when epsilon is 0. Source: Gupta, Koren & Singer, arXiv 1802.09568.
+
+    >>> rule, theta = Shampoo(0.1), torch.eye(2)
+    >>> theta, state = rule.update(theta, torch.tensor([[1.0, 2.0], [0.0, 3.0]]), rule.init(theta))
+    >>> theta.shape, state["t"]
+    (torch.Size([2, 2]), 1)
     """
 
     lr: Rate = 1e-2
@@ -70,6 +75,11 @@ class SOAP(Rule):
     :math:`G G^\top` and :math:`G^\top G`. Every ``frequency`` steps each basis makes one step of subspace iteration,
     a QR
     decomposition. The first step only takes the basis, as in the authors' code. Source: Vyas et al., arXiv 2409.11321.
+
+    >>> rule, theta = SOAP(0.1), torch.eye(2)
+    >>> theta, state = rule.update(theta, torch.tensor([[1.0, 2.0], [0.0, 3.0]]), rule.init(theta))
+    >>> theta.shape, state["t"]
+    (torch.Size([2, 2]), 1)
     """
 
     lr: Rate = 3e-3

@@ -20,6 +20,11 @@ class GradientDescent(Rule):
     as in ``torch.optim.SGD``; with ``decoupled=True`` the decay
     :math:`\theta \leftarrow (1 - \eta\lambda)\theta` stands beside the gradient step instead (the
     same thing here, and not the same with momentum).
+
+    >>> rule, theta = GradientDescent(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9500, -3.0000])
     """
 
     lr: Rate = 1e-3
@@ -52,6 +57,11 @@ class Momentum(Rule):
     With ``nesterov=True`` the step uses the average as it would be after one more gradient like
     this one. ``bias_correction`` (EMA only) divides m by :math:`1 - \beta^t`. ``weight_decay`` and
     ``decoupled`` as in :class:`GradientDescent`.
+
+    >>> rule, theta = Momentum(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9950, -2.1000])
     """
 
     lr: Rate = 1e-3

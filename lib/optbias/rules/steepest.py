@@ -25,6 +25,9 @@ class NormalizedSteepestDescent(Rule):
     None takes the whole tensor, -1 treats leading axes as a batch. With :math:`\lambda > 0` this is
     Frank-Wolfe on the ball of radius :math:`1/\lambda` with steps :math:`\lambda\eta`.
     Source: Xie & Li, arXiv 2404.04454.
+
+    >>> NormalizedSteepestDescent(0.1, "l2").update(torch.zeros(2), torch.tensor([3.0, 4.0]), {"t": 0})[0]
+    tensor([-0.0600, -0.0800])
     """
 
     lr: Rate = 1e-3
@@ -62,6 +65,11 @@ class SignGD(Rule):
     r"""Sign descent: :math:`\theta \leftarrow (1-\eta\lambda)\theta - \eta\,\mathrm{sign}(g)`, with sign(0) = 0.
 
     Normalised steepest descent in the max norm, and Adam with :math:`\beta_1=\beta_2=\epsilon=0`.
+
+    >>> rule, theta = SignGD(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     lr: Rate = 1e-3
@@ -88,6 +96,11 @@ class Signum(Rule):
               \eta\,\mathrm{sign}(m)
 
     Lion with equal betas, up to the order of step and average. Source: Bernstein et al., arXiv 1802.04434.
+
+    >>> rule, theta = Signum(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     lr: Rate = 1e-3
@@ -119,6 +132,11 @@ class Lion(Rule):
         m \leftarrow \beta_2 m + (1-\beta_2) g
 
     Source: Chen et al., arXiv 2302.06675.
+
+    >>> rule, theta = Lion(0.1), torch.tensor([1.0, -2.0])
+    >>> theta, state = rule.update(theta, torch.tensor([0.5, 10.0]), rule.init(theta))
+    >>> theta
+    tensor([ 0.9000, -2.1000])
     """
 
     lr: Rate = 1e-4
@@ -159,6 +177,11 @@ class Muon(Rule):
     batched over leading axes. ``adjust_lr=True`` takes :math:`s = \sqrt{\max(1, rows/columns)}` as
     torch does by default; the theorem about the spectral ball needs ``adjust_lr=False``
     (:math:`s = 1`). The defaults are those of ``torch.optim.Muon``. Source: Jordan et al. (2024).
+
+    >>> rule, theta = Muon(0.1, orthogonalize="svd"), torch.eye(2)
+    >>> theta, state = rule.update(theta, torch.tensor([[1.0, 2.0], [0.0, 3.0]]), rule.init(theta))
+    >>> theta.shape, state["t"]
+    (torch.Size([2, 2]), 1)
     """
 
     lr: Rate = 1e-3

@@ -17,7 +17,12 @@ from optbias.simulate import _fusion
 
 @runtime_checkable
 class HasGradient(Protocol):
-    """A loss that knows its gradient, such as those of :mod:`optbias.losses.landscapes`."""
+    """A loss that knows its gradient, such as those of :mod:`optbias.losses.landscapes`.
+
+    >>> from optbias.losses import landscapes
+    >>> isinstance(landscapes.get("bowl"), HasGradient)
+    True
+    """
 
     def gradient(self, theta: Tensor) -> Tensor:
         """The gradient at each point of ``theta``, shape of ``theta``."""
@@ -42,6 +47,9 @@ def gradient_of(loss: Loss) -> Callable[[Tensor], Tensor]:
 
     A plain function maps ``(..., d)`` to ``(...)``; the points of a batch must not interact. Raises
     TypeError for anything that is neither.
+
+    >>> gradient_of(lambda theta: (theta**2).sum(-1))(torch.tensor([1.0, -2.0]))
+    tensor([ 2., -4.])
     """
     if isinstance(loss, HasGradient):
         return loss.gradient
@@ -92,6 +100,15 @@ def trajectory(
 
     Raises TypeError for a rule or loss of the wrong kind, and ValueError for a number of steps that
     is not an integer >= 0 and for shapes that do not fit together.
+
+    >>> from optbias.losses import landscapes
+    >>> from optbias.rules import GradientDescent
+    >>> path = trajectory(GradientDescent(0.25), landscapes.get("bowl"), torch.tensor([1.0, -1.0]), 3)
+    >>> path
+    tensor([[ 1.0000, -1.0000],
+            [ 0.5000, -0.5000],
+            [ 0.2500, -0.2500],
+            [ 0.1250, -0.1250]])
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"rule must be a rule from optbias.rules; got {rule!r}")
@@ -129,6 +146,10 @@ def broadcast_shape(rule: Rule, theta0: Tensor) -> torch.Size:
     """The shape of ``theta0`` broadcast with every tensor among the rule's hyper-parameters.
 
     Raises ValueError if they do not broadcast.
+
+    >>> from optbias.rules import Adam
+    >>> broadcast_shape(Adam(torch.tensor([[0.1], [0.2], [0.3]])), torch.zeros(2))
+    torch.Size([3, 2])
     """
     shapes = [("theta0", theta0.shape), *((name, tensor.shape) for name, tensor in _tensors(rule))]
     try:

@@ -33,6 +33,9 @@ def squared_update_bound(v: Tensor, betas: tuple[float, float]) -> Tensor:
     ``v`` holds the uncorrected :math:`v_1, v_2, \dots` along its first axis, all positive, with
     :math:`v_t - \beta_2 v_{t-1} \ge (1-\beta_2) g_t^2`. Returns the bound, shaped like ``v``. Raises
     ValueError unless ``beta1 <= beta2`` and ``v > 0``. Source: Xie & Li, arXiv 2404.04454, Lemma 4.2.
+
+    >>> squared_update_bound(torch.ones(3, dtype=torch.float64), (0.9, 0.9))
+    tensor([1., 1., 1.], dtype=torch.float64)
     """
     _checks.tensor("v", v)
     check_betas(betas)
@@ -58,6 +61,9 @@ def average_update_bound(v: Tensor, betas: tuple[float, float], rates: Tensor | 
     Bounds :math:`(\sum_{t\le T} \eta_t\Delta_t / \sum_{t\le T} \eta_t)^2`, the rates-weighted mean of
     :func:`squared_update_bound`. ``v`` as there; ``rates`` (T,) are the nonnegative learning rates,
     the first positive (None: all equal). Returns a tensor shaped like ``v``, entry T-1 for horizon T.
+
+    >>> average_update_bound(torch.ones(3, dtype=torch.float64), (0.9, 0.99)).shape
+    torch.Size([3])
     """
     pointwise = squared_update_bound(v, betas)
     weights = torch.ones(len(v), dtype=v.dtype) if rates is None else rates
@@ -81,6 +87,9 @@ def eps_penalty(theta: Tensor, weight_decay: float, eps: float, eps_inside: bool
     :math:`-(\sqrt\epsilon/\lambda)\sum_i \sqrt{1-\lambda^2\theta_i^2}`, finite there, with infinite
     slope. Shapes ``(..., d) -> (...)``; ``inf`` outside the box. Raises ValueError for
     ``weight_decay <= 0`` or ``eps < 0``.
+
+    >>> eps_penalty(torch.tensor([0.0, 0.5], dtype=torch.float64), weight_decay=1.0, eps=0.1)
+    tensor(0.0193, dtype=torch.float64)
     """
     _check_penalty(theta, weight_decay, eps, eps_inside)
     u = weight_decay * theta.abs()
@@ -97,6 +106,9 @@ def eps_penalty_slope(theta: Tensor, weight_decay: float, eps: float, eps_inside
 
     :math:`\epsilon\lambda\theta/(1-\lambda|\theta|)` outside the root,
     :math:`\sqrt\epsilon\lambda\theta/\sqrt{1-\lambda^2\theta^2}` inside it.
+
+    >>> eps_penalty_slope(torch.tensor([0.0, 0.5], dtype=torch.float64), weight_decay=1.0, eps=0.1)
+    tensor([0.0000, 0.1000], dtype=torch.float64)
     """
     _check_penalty(theta, weight_decay, eps, eps_inside)
     u = weight_decay * theta
@@ -119,6 +131,10 @@ def eps_minimiser(
 
     ``curvature`` (all > 0) and ``centre`` are ``(d,)``. Each coordinate is the root of one monotone
     equation inside the box. With ``eps = 0`` it is ``centre`` clipped to the box.
+
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> eps_minimiser(one, 3 * one, weight_decay=1.0, eps=0.0)
+    tensor([1.], dtype=torch.float64)
     """
     _check_penalty(centre, weight_decay, eps, eps_inside)
     _checks.number("curvature", curvature, low=0.0, open_low=True)
@@ -156,6 +172,9 @@ def escape_ratio(r: float | Tensor, betas: tuple[float, float]) -> Tensor:
     R(1) = 1, and R grows as r falls below 1 exactly if :math:`\beta_1 > \beta_2`. Needs
     :math:`\beta_1 < r \le 1` and :math:`\sqrt{\beta_2} \le r` (else the moments forget more slowly
     than the gradients fall and there is no such limit); ValueError otherwise.
+
+    >>> round(float(escape_ratio(0.995, (0.99, 0.9))), 3)
+    1.898
     """
     check_betas(betas)
     beta1, beta2 = betas
@@ -175,6 +194,11 @@ class PrescribedLoss:
     Beyond the outermost nodes the derivative goes on with slope ``tail`` (0: constant). If the slopes
     increase with the nodes, the loss is convex. Like a landscape it has ``__call__``:
     ``(..., 1) -> (...)``, ``gradient``: ``(..., 1) -> (..., 1)``, and the value 0 at the leftmost node.
+
+    >>> nodes, slopes = torch.tensor([[0.0, 1.0], [-1.0, 1.0]], dtype=torch.float64)
+    >>> loss = PrescribedLoss(nodes, slopes)
+    >>> loss.gradient(torch.tensor([[0.0], [0.5]], dtype=torch.float64)).squeeze()
+    tensor([-1.,  0.], dtype=torch.float64)
     """
 
     def __init__(self, nodes: Tensor, slopes: Tensor, tail: float = 0.0) -> None:
@@ -221,7 +245,12 @@ class PrescribedLoss:
 
 
 def prescribed_path(rule: Rule, slopes: Tensor, start: float) -> Tensor:
-    """The iterates ``(n + 1, 1)`` of ``rule`` from ``start`` when step t sees the gradient ``slopes[t-1]``."""
+    """The iterates ``(n + 1, 1)`` of ``rule`` from ``start`` when step t sees the gradient ``slopes[t-1]``.
+
+    >>> from optbias.rules import SignGD
+    >>> prescribed_path(SignGD(0.1), torch.tensor([-1.0, -1.0], dtype=torch.float64), 0.0).squeeze()
+    tensor([0.0000, 0.1000, 0.2000], dtype=torch.float64)
+    """
     theta = torch.tensor([start], dtype=slopes.dtype)
     state = rule.init(theta)
     path = [theta]
@@ -242,6 +271,10 @@ class EscapeLoss(PrescribedLoss):
 
     ``betas``, ``r``, ``lr``, ``weight_decay``, ``bias_correction``: those of the AdamW to mislead
     (epsilon 0). Raises ValueError if R(r) <= 1, or if the nodes come too close for float64.
+
+    >>> loss = EscapeLoss(steps=300)
+    >>> loss.orbit.shape, bool(loss.minimiser.abs() > 1)
+    (torch.Size([301, 1]), True)
     """
 
     name = "escape"

@@ -39,6 +39,9 @@ def project(x: Tensor, radius: float, norm: str = "linf") -> Tensor:
     ``spectral`` clips the singular values, ``nuclear`` shrinks them. Shapes ``(..., d)`` or, for the
     matrix norms, ``(..., rows, columns)``; the result has the shape of ``x``. Raises ValueError for
     ``radius <= 0`` or an unknown norm.
+
+    >>> project(torch.tensor([3.0, -0.5], dtype=torch.float64), 1.0)
+    tensor([ 1.0000, -0.5000], dtype=torch.float64)
     """
     _check_ball(radius, norm)
     size = norms.norm(x, norm, _dim(norm))  # also checks x
@@ -79,6 +82,10 @@ def projected_gradient(
     or a matrix), with step ``lr <= 1/L``, L the largest eigenvalue of the Hessian. It stops when
     the Frank-Wolfe gap, which bounds ``f(theta) - min f``, is below ``tol``, and raises RuntimeError
     if ``max_steps`` did not suffice: a point that is returned is certified.
+
+    >>> c = torch.tensor([3.0, 0.2], dtype=torch.float64)
+    >>> projected_gradient(lambda w: w - c, torch.zeros(2, dtype=torch.float64), 1.0, "linf", lr=0.5)
+    tensor([1.0000, 0.2000], dtype=torch.float64)
     """
     _check_ball(radius, norm)
     _checks.number("lr", lr, low=0.0, open_low=True)
@@ -108,6 +115,9 @@ def minimise_quadratic(hessian: Tensor, centre: Tensor, radius: float, norm: str
     ``linf`` (an active-set solver, exact), ``l2`` (the root of the secular equation) or ``l1``
     (projected gradient). Every answer is certified by its Frank-Wolfe gap; RuntimeError if that
     fails. Raises ValueError for other norms, shapes, or a matrix that is not symmetric and PSD.
+
+    >>> minimise_quadratic(torch.eye(2, dtype=torch.float64), torch.tensor([3.0, 0.2], dtype=torch.float64), 1.0)
+    tensor([1.0000, 0.2000], dtype=torch.float64)
     """
     _check_ball(radius, norm)
     _checks.one_of("norm", norm, ("l1", "l2", "linf"))
@@ -171,6 +181,9 @@ def smoothness(hessian: Tensor, norm: str = "linf") -> float:
     largest eigenvalue. ``l1``: the largest diagonal entry. ``linf``: the maximum over sign vectors,
     exact up to ``d = EXACT_LINF_DIMENSION``; beyond it the sum of all ``|H_ij|``, an upper bound
     that a diagonal H attains. Raises ValueError for other norms or matrices.
+
+    >>> smoothness(torch.diag(torch.tensor([1.0, 3.0], dtype=torch.float64)))
+    4.0
     """
     _checks.one_of("norm", norm, ("l1", "l2", "linf"))
     values, _ = _spectrum(hessian)
@@ -187,7 +200,11 @@ def smoothness(hessian: Tensor, norm: str = "linf") -> float:
 
 
 def frank_wolfe_rate(weight_decay: float) -> Callable[[int], float]:
-    """The schedule ``lr(t) = 2 / (weight_decay * (t + 1))``, ``t = 1, 2, ...``, of Theorem 3.5."""
+    """The schedule ``lr(t) = 2 / (weight_decay * (t + 1))``, ``t = 1, 2, ...``, of Theorem 3.5.
+
+    >>> [frank_wolfe_rate(1.0)(t) for t in (1, 3)]
+    [1.0, 0.5]
+    """
     _checks.number("weight_decay", weight_decay, low=0.0, open_low=True)
     return lambda t: 2.0 / (weight_decay * (t + 1))
 
@@ -199,6 +216,9 @@ def frank_wolfe_bound(t: int | Tensor, L: float, weight_decay: float, B: float) 
     ``B = max(|theta_0|, 1/lambda)``. For ``theta_0`` in the ball it is ``8 L / ((t + 2) lambda^2)``.
     Source: Xie & Li, arXiv 2404.04454, Theorem 3.5. Raises ValueError for ``t < 1``, ``L < 0``,
     ``weight_decay <= 0`` or ``B < 1/weight_decay``.
+
+    >>> frank_wolfe_bound(8, L=1.0, weight_decay=1.0, B=1.0)
+    tensor(0.8000, dtype=torch.float64)
     """
     _checks.number("t", t, low=1.0)
     _checks.number("L", L, low=0.0)
@@ -216,6 +236,9 @@ def best_gap_bound(start: int, stop: int, L: float, weight_decay: float, B: floa
     ``lambda (4 C/(start + 2) + C sum gamma_t^2) / sum gamma_t``, sums over ``start < t <= stop``;
     at ``stop = 2 start`` it falls like ``1/start``. Derived on the page on the box, after Jaggi
     (2013). ``start >= 1``; ValueError unless ``stop > start``.
+
+    >>> round(best_gap_bound(10, 100, L=1.0, weight_decay=1.0, B=1.0), 3)
+    0.295
     """
     if stop <= start:
         raise ValueError(f"stop must be larger than start; got start = {start}, stop = {stop}")

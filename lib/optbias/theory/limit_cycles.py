@@ -24,6 +24,9 @@ def two_cycle_amplitude(lr: Number, beta1: Number, eps: Number = 0.0, curvature:
 
     ``lr > 0``, ``0 <= beta1 < 1``, ``eps >= 0`` (outside the root), ``curvature > 0``: numbers or tensors that
     broadcast; float64. Raises ValueError where ``eps`` is so large that there is no cycle.
+
+    >>> float(two_cycle_amplitude(lr=0.1, beta1=0.0))
+    0.05
     """
     _checks.number("lr", lr, low=0.0, open_low=True)
     _checks.number("beta1", beta1, low=0.0, high=1.0, open_high=True)
@@ -46,6 +49,9 @@ def two_cycle_state(
 
     One step of ``Adam(lr, betas, eps, bias_correction=False)`` with the gradient ``curvature * x`` leads to
     ``(-x, -m, v)`` and a second one back. Arguments as in :func:`two_cycle_amplitude`.
+
+    >>> [round(float(part), 4) for part in two_cycle_state(0.1, (0.9, 0.999))]
+    [0.0026, -0.0001, 0.0]
     """
     check_betas(betas)
     a = two_cycle_amplitude(lr, betas[0], eps, curvature)
@@ -62,6 +68,9 @@ def two_cycle_spectral_radius(beta1: Number, beta2: Number) -> Tensor:
     learning rate or the curvature, which only set the units of x, m and v. ``0 <= beta1 < 1`` and
     ``0 < beta2 < 1`` are numbers or tensors that broadcast; the result has their common shape. The
     derivative is that of the library's own Adam, by automatic differentiation.
+
+    >>> round(float(two_cycle_spectral_radius(0.9, 0.999)), 4)
+    1.1013
     """
     _checks.number("beta2", beta2, low=0.0, high=1.0, open_low=True, open_high=True)
     check_betas((beta1, beta2))

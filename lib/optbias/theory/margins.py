@@ -24,6 +24,10 @@ def min_norm_solution(a: Tensor, b: Tensor, start: Tensor | None = None) -> Tens
     It is where gradient descent on :class:`LeastSquares`, started at ``start``, ends. Shapes: ``a (n, d)``,
     ``b (n,)``, ``start (d,)``; returns ``(d,)``. Raises ValueError if no solution is exact to the rounding of
     the dtype, equation by equation (whatever the scale of each), or if a number is not finite.
+
+    >>> a, b = torch.ones(1, 2, dtype=torch.float64), torch.tensor([2.0], dtype=torch.float64)
+    >>> min_norm_solution(a, b)
+    tensor([1.0000, 1.0000], dtype=torch.float64)
     """
     _system(a, b)
     origin = a.new_zeros(a.shape[1]) if start is None else start
@@ -56,6 +60,11 @@ def max_margin(x: Tensor, y: Tensor, norm: str = "l2") -> tuple[Tensor, float]:
     and ``l1`` are linear programmes. Shapes: ``x (n, d)``, ``y (n,)`` of +1 and -1; returns ``(d,)`` and
     a float. Raises ValueError if the data cannot be separated by a plane through 0 (or, in ``l2``, not by a margin that
     float64 can tell from 0).
+
+    >>> x = torch.tensor([[2.0, 0.0], [-2.0, 0.0]], dtype=torch.float64)
+    >>> y = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    >>> round(max_margin(x, y)[1], 6)
+    2.0
     """
     _system(x, y)
     _checks.one_of("norm", norm, ("l2", "linf", "l1"))
@@ -127,7 +136,13 @@ def _largest_polyhedral_margin(signed: np.ndarray, norm: str) -> np.ndarray:
 
 
 def margin(w: Tensor, x: Tensor, y: Tensor, norm: str = "l2") -> Tensor:
-    """``min_i y_i <x_i, w> / |w|`` for each ``w`` of shape ``(..., d)``; returns ``(...)``. 0 where ``w`` is 0."""
+    """``min_i y_i <x_i, w> / |w|`` for each ``w`` of shape ``(..., d)``; returns ``(...)``. 0 where ``w`` is 0.
+
+    >>> x = torch.tensor([[2.0, 0.0], [-2.0, 0.0]], dtype=torch.float64)
+    >>> y = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    >>> margin(torch.tensor([1.0, 0.0], dtype=torch.float64), x, y)
+    tensor(2., dtype=torch.float64)
+    """
     _system(x, y)
     _checks.tensor("w", w)
     if w.dtype != x.dtype or y.dtype != x.dtype:
@@ -141,6 +156,10 @@ class LeastSquares:
     """Half the sum of squares ``|x w - y|^2 / 2`` of a linear model.
 
     ``x (n, d)``, ``y (n,)``. Batched over the leading axes of ``w (..., d)``. Raises ValueError for other shapes.
+
+    >>> x = torch.eye(2, dtype=torch.float64)
+    >>> LeastSquares(x, x.sum(0))(0 * x[0])
+    tensor(1., dtype=torch.float64)
     """
 
     x: Tensor
@@ -165,6 +184,11 @@ class LogisticLoss:
     ``x (..., n, d)``, ``y (..., n)`` of +1 and -1: leading axes, if any, are data sets. Batched over the leading
     axes of ``w (..., d)``, which broadcast with those of ``x``. The gradient stays accurate when the margins are
     large and it is tiny. Raises ValueError for shapes that do not fit.
+
+    >>> x = torch.tensor([[2.0, 0.0], [-2.0, 0.0]], dtype=torch.float64)
+    >>> y = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    >>> LogisticLoss(x, y)(torch.zeros(2, dtype=torch.float64))
+    tensor(0.6931, dtype=torch.float64)
     """
 
     x: Tensor
@@ -203,6 +227,10 @@ class WilsonProblem(LeastSquares):
 
     ``x (n, 3 + 5 n)`` holds the label, two constants, and a private block of five for each example; ``y (n,)``
     the labels, +1 and -1. See :func:`wilson_problem`.
+
+    >>> problem = wilson_problem(n=20)
+    >>> problem.x.shape, problem.y.shape
+    (torch.Size([20, 103]), torch.Size([20]))
     """
 
     def sign_solution(self) -> Tensor:
@@ -227,6 +255,9 @@ def wilson_problem(n: int = 200, p: float = 0.55, seed: int = 0) -> WilsonProble
     Feature 1 is the label, features 2 and 3 are 1, and each example has five features of its own: all five
     are 1 if its label is -1, the first alone if it is +1. Labels are redrawn (the next seeds) until their
     sum is positive and both occur. Raises ValueError for n < 3 or p outside (1/2, 1).
+
+    >>> wilson_problem(n=20).x.shape
+    torch.Size([20, 103])
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 3:
         raise ValueError(f"n must be an integer >= 3; got {n!r}")

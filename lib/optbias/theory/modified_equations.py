@@ -47,6 +47,9 @@ def mean_lag(beta: Number, n: int | None = None) -> Number:
     ``n=None``: :math:`\tau(\beta) = \beta/(1-\beta)`, the limit. An integer ``n >= 0``: the lag
     :math:`\tau_n = \beta/(1-\beta) - (n+1)\beta^{n+1}/(1-\beta^{n+1})` of the bias-corrected average
     of the ``n + 1`` gradients seen by then.
+
+    >>> round(mean_lag(0.9), 6), round(mean_lag(0.5, n=1), 6)
+    (9.0, 0.333333)
     """
     _checks.number("beta", beta, low=0.0, high=1.0, open_high=True)
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
@@ -81,6 +84,9 @@ def bias_coefficient(
     Multiplied by :math:`\eta`, it is the weight with which Adam adds the gradient's perturbed one-norm to the
     loss: positive penalises it, negative rewards it. As :math:`\epsilon \to 0` it becomes
     :math:`(\beta-\rho)/((1-\beta)(1-\rho))`; for :math:`\epsilon \gg g^2` it is :math:`\frac12(1+\beta)/(1-\beta)`.
+
+    >>> bias_coefficient(torch.tensor([1e-6, 1.0], dtype=torch.float64), (0.9, 0.999), eps=1e-6)
+    tensor([   9.4990, -989.9990], dtype=torch.float64)
     """
     _checks.tensor("g", g)
     _checks.number("eps", eps, low=0.0)
@@ -94,6 +100,9 @@ def sign_threshold(betas: tuple[Number, Number]) -> Number:
 
     Below it the one-norm is penalised, above it the reverse. Infinite where :math:`\beta \ge \rho`: there the
     penalty never turns.
+
+    >>> round(float(sign_threshold((0.9, 0.999))), 6)
+    0.009596
     """
     beta, rho = betas
     critical = (mean_lag(beta) + 0.5) / (mean_lag(rho) + 0.5)
@@ -141,6 +150,12 @@ def modified_field(rule: Rule, loss: Loss, *, order: int = 2, exact: bool = True
     limit of the lags instead of those of each step. The rule's learning rate must be a number or a tensor,
     and its weight decay 0 unless it is AdamW (put a coupled L2 term into the loss). Raises TypeError for a
     rule without a known equation.
+
+    >>> from optbias.losses import landscapes
+    >>> from optbias.rules import GradientDescent
+    >>> field = modified_field(GradientDescent(0.1), landscapes.get("bowl"))
+    >>> field(torch.tensor([1.0, 0.0], dtype=torch.float64), 0)
+    tensor([-2.2000, -0.0000], dtype=torch.float64)
     """
     _checks.one_of("order", order, (1, 2))
     if not isinstance(rule, (GradientDescent, Momentum, RMSProp, Adam)) or isinstance(rule, AMSGrad):
@@ -204,6 +219,11 @@ def flow(
     Arguments as in :func:`optbias.simulate.trajectory` and :func:`modified_field`. Integrated by the classical
     Runge-Kutta method with ``substeps`` steps per learning rate; the field is smooth within each interval.
     Raises ValueError unless ``steps`` is an integer >= 0 and ``substeps`` one >= 1.
+
+    >>> from optbias.losses import landscapes
+    >>> from optbias.rules import GradientDescent
+    >>> flow(GradientDescent(0.1), landscapes.get("bowl"), torch.tensor([1.0, 0.0], dtype=torch.float64), 3).shape
+    torch.Size([4, 2])
     """
     for name, value, low in (("steps", steps, 0), ("substeps", substeps, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
@@ -228,7 +248,13 @@ def flow(
 
 @dataclass(frozen=True)
 class OrderOfAccuracy:
-    """Global errors of the two flows against the rule, over a list of learning rates."""
+    """Global errors of the two flows against the rule, over a list of learning rates.
+
+    >>> import numpy as np
+    >>> found = OrderOfAccuracy(np.array([0.2, 0.1]), np.array([0.02, 0.01]), np.array([0.004, 0.001]))
+    >>> round(float(found.slope()), 3)
+    2.0
+    """
 
     lr: np.ndarray
     """The learning rates, shape ``(k,)``."""
@@ -262,6 +288,13 @@ def order_of_accuracy(
     ``flow_of`` compares with the flows of another rule instead: a control that must fail. Hyper-parameters
     that are tensors of shape ``(..., 1)`` make a batch, as does ``theta0`` of shape ``(..., d)``. Raises ValueError
     unless ``time`` is positive and ``steps`` holds at least two increasing positive integers.
+
+    >>> from optbias.losses import landscapes
+    >>> from optbias.rules import GradientDescent
+    >>> start, bowl = torch.ones(2, dtype=torch.float64), landscapes.get("bowl")
+    >>> found = order_of_accuracy(GradientDescent(0.1), bowl, start, 1.0, (32, 64))
+    >>> bool(found.second[-1] < found.first[-1])
+    True
     """
     _checks.number("time", time, low=0.0, open_low=True)
     if len(steps) < 2 or min(steps) < 1 or any(b <= a for a, b in itertools.pairwise(steps)):

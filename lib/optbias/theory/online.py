@@ -34,6 +34,9 @@ class OnlineGame:
     ``slopes`` has shape ``(period, ...)``: row ``(t - 1) % period`` is the slope of round ``t``; further
     axes are a batch of games played side by side. Raises TypeError or ValueError for slopes that are
     not finite numbers with at least one row, and for an empty interval.
+
+    >>> OnlineGame(torch.tensor([3.0, -1.0, -1.0], dtype=torch.float64)).best_fixed_point
+    tensor(-1., dtype=torch.float64)
     """
 
     slopes: Tensor
@@ -85,6 +88,9 @@ def three_step_game(C: Number) -> OnlineGame:
     """The lecture's game on [-1, 1]: ``f_t(x) = C x`` if ``t mod 3 = 1``, else ``-x``.
 
     ``C`` is a number above 2, or a tensor of them (one game each); so the best fixed point is -1.
+
+    >>> three_step_game(3.0).gradients(4)
+    tensor([ 3., -1., -1.,  3.], dtype=torch.float64)
     """
     return rare_spike_game(C, 3)
 
@@ -94,6 +100,9 @@ def rare_spike_game(C: Number, cycle: int, rest: float = 1.0) -> OnlineGame:
 
     Raises ValueError unless ``C > (cycle - 1) * rest > 0``, which makes -1 the best fixed point.
     ``rare_spike_game(1010, 101, rest=10)`` is the synthetic experiment of Reddi et al.
+
+    >>> rare_spike_game(12.0, 8).period
+    8
     """
     _cycle(cycle)
     _checks.number("rest", rest, low=0.0, open_low=True)
@@ -109,6 +118,10 @@ def play(rule: Rule, game: OnlineGame, rounds: int, start: Number = 0.0) -> Tens
     projected to the interval (for one coordinate the projection does not depend on its weighting).
     ``shape`` is the game's batch broadcast with the rule's hyper-parameters. Raises TypeError for what
     is not a rule, ValueError for a number of rounds below 1 or a start outside the interval.
+
+    >>> from optbias.rules import Adam
+    >>> play(Adam(0.1, (0.0, 0.5), 0.0), three_step_game(3.0), 3)
+    tensor([ 0.0000, -0.1000, -0.0478,  0.0205], dtype=torch.float64)
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"rule must be a rule from optbias.rules; got {rule!r}")
@@ -138,6 +151,10 @@ def play_long(rule: Adam, game: OnlineGame, rounds: int, start: float = 0.0) -> 
     Takes :class:`~optbias.rules.Adam` or :class:`~optbias.rules.AMSGrad` without weight decay, with
     numbers (not tensors) as hyper-parameters, and a game without batch axes; raises TypeError or
     ValueError for anything else. Agrees with :func:`play` to rounding.
+
+    >>> from optbias.rules import Adam
+    >>> play_long(Adam(0.1, (0.0, 0.5), 0.0), three_step_game(3.0), 3)
+    tensor([ 0.0000, -0.1000, -0.0478,  0.0205], dtype=torch.float64)
     """
     if not isinstance(rule, Adam) or isinstance(rule, AdamW):
         raise TypeError(f"rule must be Adam or AMSGrad; got {type(rule).__name__}")
@@ -181,6 +198,11 @@ def regret(points: Tensor, game: OnlineGame) -> Tensor:
 
     Shape ``(T, ...)``. Row ``T - 1`` compares the first ``T`` points with the fixed point that is best for
     those ``T`` rounds. The last row of ``points`` has not been played and does not count.
+
+    >>> from optbias.rules import Adam
+    >>> game = three_step_game(3.0)
+    >>> regret(play(Adam(0.1, (0.0, 0.5), 0.0), game, 3), game)
+    tensor([3.0000, 2.1000, 1.1478], dtype=torch.float64)
     """
     _checks.tensor("points", points)
     if points.ndim == 0 or len(points) < 2:
@@ -210,6 +232,9 @@ def drift_per_cycle(C: Number, beta2: Number, cycle: int = 3, beta1: Number = 0.
     has died out). Positive means: towards +1, the wrong end. ``C > 0``, ``beta2`` in [0, 1] (at 1 the
     limit) and ``beta1`` in [0, 1) are numbers or tensors that broadcast; so does the result. The slopes may
     be scaled: ``C`` is the ratio of the spike to the rest.
+
+    >>> drift_per_cycle(3.0, beta2=0.1)
+    tensor(0.6809, dtype=torch.float64)
     """
     _cycle(cycle)
     _checks.number("C", C, low=0.0, open_low=True)
@@ -227,6 +252,9 @@ def break_even_beta2(C: Number, cycle: int = 3) -> Tensor:
     The root of :func:`drift_per_cycle` by bisection, to rounding. Below it Adam goes to +1, above it to
     the best fixed point -1. Raises ValueError unless ``C > cycle - 1`` and ``cycle >= 3`` (otherwise
     there is no sign change).
+
+    >>> break_even_beta2(3.0)
+    tensor(0.4723, dtype=torch.float64)
     """
     _cycle(cycle, least=3)
     _checks.number("C", C, low=cycle - 1, open_low=True)
@@ -241,7 +269,11 @@ def break_even_beta2(C: Number, cycle: int = 3) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class RegretBound:
-    """The three terms of the bound on AMSGrad's regret, each ``Tensor[T]`` (entry T - 1: the bound on R_T)."""
+    """The three terms of the bound on AMSGrad's regret, each ``Tensor[T]`` (entry T - 1: the bound on R_T).
+
+    >>> amsgrad_regret_bound(three_step_game(3.0).gradients(30), 0.1, (0.0, 0.9)).distance.shape
+    torch.Size([30])
+    """
 
     distance: Tensor
     momentum: Tensor
@@ -273,6 +305,9 @@ def amsgrad_regret_bound(
     ``beta1_decay`` is :math:`\lambda` in (0, 1], where 1 keeps :math:`\beta_1` constant and makes the middle term
     grow like :math:`T^{3/2}`. Raises ValueError unless :math:`\beta_1 < \sqrt{\beta_2}` or both are 0. The
     published proof has a gap for decaying :math:`\beta_{1t}` (Tran & Phong, arXiv 1904.03590).
+
+    >>> amsgrad_regret_bound(three_step_game(3.0).gradients(30), 0.1, (0.0, 0.9)).total.shape
+    torch.Size([30])
     """
     _checks.tensor("slopes", slopes)
     if slopes.ndim != 1 or len(slopes) == 0:

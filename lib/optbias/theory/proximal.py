@@ -35,6 +35,9 @@ def scaling(v_hat: Tensor, eps: Number = 1e-8, eps_inside: bool = False) -> Tens
 
     Shape of ``v_hat``. Raises ValueError for a negative ``eps`` or entry of ``v_hat``, and where the
     denominator is 0: there the metric of :math:`D^{-1}` is not one.
+
+    >>> scaling(torch.tensor([4.0], dtype=torch.float64), eps=0.0)
+    tensor([0.5000], dtype=torch.float64)
     """
     _checks.tensor("v_hat", v_hat)
     _checks.number("v_hat", v_hat, low=0.0)
@@ -54,6 +57,10 @@ def objective(
     Shapes: ``x``, ``theta``, ``m_hat`` and ``d`` (the diagonal of D, from :func:`scaling`)
     ``(..., n)``, broadcasting; the result ``(...)``. ``form`` is a name in :data:`FORMS`. Raises
     ValueError for an unknown form, ``lr <= 0``, ``weight_decay < 0`` or ``d <= 0``.
+
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> objective(0 * one, one, one, one, lr=0.1, weight_decay=0.0, form="weighted_linear")
+    tensor(4., dtype=torch.float64)
     """
     _check(theta, m_hat, d, lr, weight_decay, form)
     _checks.tensor("x", x)
@@ -82,6 +89,10 @@ def minimiser(theta: Tensor, m_hat: Tensor, d: Tensor, lr: Number, weight_decay:
 
     Raises as :func:`objective` does. Source of ``weighted``: Zhuang, Liu, Cutkosky & Orabona,
     arXiv 2202.00089, who read AdamW as an approximation of it.
+
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> minimiser(one, one, one, lr=0.1, weight_decay=0.0, form="weighted_linear")
+    tensor([0.9000], dtype=torch.float64)
     """
     _check(theta, m_hat, d, lr, weight_decay, form)
     y = theta - lr * d * m_hat

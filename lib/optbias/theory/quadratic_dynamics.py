@@ -26,13 +26,18 @@ from torch import Tensor
 from optbias import _checks
 
 Number = float | Tensor
+"""A number, or a tensor of them; arguments broadcast against each other."""
 
 REGIMES = ("monotone", "oscillating", "alternating", "not convergent")
 """What :func:`regime` tells apart; its codes are indices of this tuple."""
 
 
 class Tuning(NamedTuple):
-    """The best constant setting of a method for all curvatures in an interval, and its rate."""
+    """The best constant setting of a method for all curvatures in an interval, and its rate.
+
+    >>> best_gradient_descent(1.0, 3.0).lr
+    0.5
+    """
 
     lr: float
     """Learning rate, in heavy-ball form (``torch.optim.SGD``'s ``lr``)."""
@@ -67,6 +72,10 @@ def iteration_matrix(lr_curvature: Number, beta: Number, form: str = "heavy_ball
     The arguments broadcast; the result has shape ``(..., 2, 2)``. Its trace and determinant are the
     sum and the product of :func:`roots`. Raises ValueError for ``beta`` outside [0, 1) or an unknown
     form.
+
+    >>> iteration_matrix(1.0, 0.5)
+    tensor([[ 0.5000, -0.5000],
+            [ 1.0000,  0.0000]], dtype=torch.float64)
     """
     trace, det = _coefficients(lr_curvature, beta, form, nesterov)
     one, zero = torch.ones_like(trace), torch.zeros_like(trace)
@@ -77,6 +86,9 @@ def roots(lr_curvature: Number, beta: Number, form: str = "heavy_ball", nesterov
     """The eigenvalues of :func:`iteration_matrix`, complex, shape ``(..., 2)``, larger modulus first.
 
     Of a complex pair, the one with positive imaginary part comes first.
+
+    >>> roots(1.0, 0.25)
+    tensor([0.1250+0.4841j, 0.1250-0.4841j], dtype=torch.complex128)
     """
     trace, det = _coefficients(lr_curvature, beta, form, nesterov)
     discriminant = trace**2 - 4 * det
@@ -97,6 +109,9 @@ def rate(lr_curvature: Number, beta: Number, form: str = "heavy_ball", nesterov:
 
     Below 1 the direction converges; a smaller number is faster. Float64, shape of the arguments
     broadcast.
+
+    >>> rate(1.0, 0.81)
+    tensor(0.9000, dtype=torch.float64)
     """
     return roots(lr_curvature, beta, form, nesterov)[..., 0].abs()
 
@@ -107,6 +122,9 @@ def stability_limit(beta: Number, form: str = "heavy_ball", nesterov: bool = Fal
 
     Heavy ball :math:`2(1+\beta)`; Nesterov :math:`2(1+\beta)/(1+2\beta)`; in EMA form both are divided
     by :math:`1-\beta`. Float64, shape of ``beta``.
+
+    >>> stability_limit(0.5)
+    tensor(3., dtype=torch.float64)
     """
     _check_beta(beta)
     _checks.one_of("form", form, ("ema", "heavy_ball"))
@@ -121,6 +139,9 @@ def oscillation_window(beta: Number, form: str = "heavy_ball", nesterov: bool = 
 
     Heavy ball :math:`((1-\sqrt\beta)^2, (1+\sqrt\beta)^2)`; Nesterov
     :math:`((\frac{1-\beta}{1+\beta})^2, 1)`; in EMA form both are divided by :math:`1-\beta`.
+
+    >>> [round(float(end), 4) for end in oscillation_window(0.25)]
+    [0.25, 2.25]
     """
     _check_beta(beta)
     _checks.one_of("form", form, ("ema", "heavy_ball"))
@@ -139,6 +160,9 @@ def regime(lr_curvature: Number, beta: Number, form: str = "heavy_ball", nestero
     0 monotone: the dominant root is in [0, 1). 1 oscillating: a complex pair inside the unit circle.
     2 alternating: the dominant root is in (-1, 0), so the sign flips at every step.
     3 not convergent: a root on or outside the unit circle.
+
+    >>> REGIMES[int(regime(1.0, 0.81))]
+    'oscillating'
     """
     dominant = roots(lr_curvature, beta, form, nesterov)[..., 0]
     x = torch.as_tensor(lr_curvature, dtype=torch.float64).expand(dominant.shape)
@@ -155,6 +179,9 @@ def best_gradient_descent(smallest: float, largest: float) -> Tuning:
 
     :math:`\eta = 2/(h_{\min} + h_{\max})`, rate :math:`(\kappa - 1)/(\kappa + 1)`, where
     :math:`\kappa = h_{\max}/h_{\min}`.
+
+    >>> best_gradient_descent(1.0, 3.0)
+    Tuning(lr=0.5, beta=0.0, rate=0.5)
     """
     kappa = _condition(smallest, largest)
     return Tuning(2 / (smallest + largest), 0.0, (kappa - 1) / (kappa + 1))
@@ -165,6 +192,9 @@ def best_heavy_ball(smallest: float, largest: float) -> Tuning:
 
     :math:`\eta = (2/(\sqrt{h_{\min}} + \sqrt{h_{\max}}))^2`, :math:`\sqrt\beta = (\sqrt\kappa - 1)/(\sqrt\kappa + 1)`,
     which is also the rate. Source: Polyak (1964); Goh (2017).
+
+    >>> best_heavy_ball(1.0, 9.0)
+    Tuning(lr=0.25, beta=0.25, rate=0.5)
     """
     root = _condition(smallest, largest) ** 0.5
     r = (root - 1) / (root + 1)
@@ -176,6 +206,9 @@ def best_nesterov(smallest: float, largest: float) -> Tuning:
 
     :math:`\eta = 4/(3h_{\max} + h_{\min})`, :math:`\beta = (\sqrt{3\kappa+1} - 2)/(\sqrt{3\kappa+1} + 2)`, rate
     :math:`1 - 2/\sqrt{3\kappa+1}`. Source: Lessard, Recht & Packard, arXiv 1408.3595.
+
+    >>> round(best_nesterov(1.0, 9.0).rate, 4)
+    0.622
     """
     root = (3 * _condition(smallest, largest) + 1) ** 0.5
     return Tuning(4 / (3 * largest + smallest), (root - 2) / (root + 2), 1 - 2 / root)

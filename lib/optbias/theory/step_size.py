@@ -17,6 +17,7 @@ from optbias.rules import Adam
 from optbias.rules.base import check_betas
 
 Betas = tuple[float, float]
+"""The pair (beta1, beta2), each in [0, 1)."""
 
 
 def adam_step_supremum(betas: Betas, t: int | None = None, bias_correction: bool = True) -> float:
@@ -35,6 +36,9 @@ def adam_step_supremum(betas: Betas, t: int | None = None, bias_correction: bool
     which is 1 for :math:`\beta_1 = \beta_2` and larger for any other pair. Returns a plain number
     (in units of the learning rate); raises ValueError for betas outside [0, 1) or ``t < 1``.
     Attained by :func:`worst_case_gradients`.
+
+    >>> round(adam_step_supremum((0.9, 0.999)), 3), adam_step_supremum((0.9, 0.9))
+    (7.27, 1.0)
     """
     beta1, beta2 = _pair(betas)
     _checks.flag("bias_correction", bias_correction)
@@ -69,6 +73,9 @@ def worst_case_gradients(betas: Betas, steps: int) -> Tensor:
     float64, scaled to end at 1 (for shrinking ones: to begin at 1); any multiple does as well.
     Raises ValueError for ``betas`` with a zero: then no sequence attains the supremum but a single
     gradient (:math:`\beta_1 = 0`) or none does (:math:`\beta_2 = 0`).
+
+    >>> worst_case_gradients((0.9, 0.999), 3)
+    tensor([0.8116, 0.9009, 1.0000], dtype=torch.float64)
     """
     beta1, beta2 = _pair(betas)
     _positive_int("steps", steps)
@@ -85,6 +92,9 @@ def adam_steps(gradients: Tensor, betas: Betas, bias_correction: bool = True) ->
     ``gradients`` has shape ``(T, ...)``, time first; the result has the same shape. ``eps`` is 0,
     with 0/0 = 0; gradients whose square underflows to 0 (below 1e-162) give an infinite step. This
     runs the library's rule; nothing is restated here.
+
+    >>> adam_steps(torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64), (0.0, 0.0))
+    tensor([ 1., -1.,  1.], dtype=torch.float64)
     """
     _checks.tensor("gradients", gradients)
     if gradients.ndim == 0 or gradients.shape[0] == 0:
@@ -104,6 +114,9 @@ def uncorrected_step_factor(betas: Betas, t: int | Tensor) -> float | Tensor:
 
     It multiplies the step for *any* gradients (for a constant gradient it is the step itself).
     ``t`` is an integer >= 1 or a tensor of them; the result is a number or a tensor of its shape.
+
+    >>> round(uncorrected_step_factor((0.9, 0.999), 1), 3)
+    3.162
     """
     beta1, beta2 = _pair(betas)
     if not isinstance(t, Tensor):
@@ -123,6 +136,9 @@ def nsr_prediction(nsr: float, beta1: float = 0.9) -> tuple[float, float]:
     start: mean :math:`1/\sqrt{1+\mathrm{NSR}^2}` and mean square
     :math:`(1 + \mathrm{NSR}^2 (1-\beta_1)/(1+\beta_1)) / (1 + \mathrm{NSR}^2)`.
     Returns ``(mean, rms)``, in units of the learning rate.
+
+    >>> [round(part, 3) for part in nsr_prediction(1.0)]
+    [0.707, 0.725]
     """
     if isinstance(nsr, bool) or not isinstance(nsr, (int, float)):
         raise TypeError(f"nsr must be a number >= 0 (math.inf for pure noise); got {nsr!r}")

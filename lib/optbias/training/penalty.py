@@ -24,6 +24,10 @@ class OneNormPenalty:
     processes as there are. Its error is proportional to ``difference`` until rounding takes over: in float32 1e-5 is
     best, where a product is wrong by a thousandth (measured on the digits). Raises ValueError for ``eps <= 0``, where
     the norm has no derivative at 0.
+
+    >>> penalty = OneNormPenalty(lambda t: 0.01 / t, eps=1e-6)
+    >>> penalty.weight(2)
+    0.005
     """
 
     weight: Callable[[int], float]

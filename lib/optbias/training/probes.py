@@ -39,6 +39,9 @@ class Probes:
     the largest eigenvalue of ``P^-1 H`` every so many steps, to the relative accuracy ``sharpness_tol``;
     one value costs 20 to 80 gradients. ``slope_every`` > 0 asks (full batch) for the one-norm of the gradient of
     the perturbed one-norm, one Hessian product a value.
+
+    >>> Probes(radius=1.0, every=10).every
+    10
     """
 
     radius: float | None = None

@@ -32,6 +32,10 @@ class Run:
     ``theta`` holds the final parameters, flat, on the CPU, in the order of ``named_parameters()``. ``facts``
     says how the run was made: device, dtype, precision, kernels, processes, versions, speed. ``error`` is
     empty, or says why the run ended early.
+
+    >>> import pandas as pd
+    >>> Run(pd.DataFrame({"loss": [2.0, 1.0]}), torch.zeros(3)).history["loss"].tolist()
+    [2.0, 1.0]
     """
 
     history: pd.DataFrame
@@ -45,6 +49,12 @@ class TrainingError(RuntimeError):
     """A run that cannot go on. ``run`` holds its history and parameters up to there (None before the first step).
 
     ``runs`` are all the runs that ended with it: more than one if they were trained as a stack.
+
+    >>> try:
+    ...     raise TrainingError("the loss is not a number")
+    ... except TrainingError as error:
+    ...     error.runs
+    []
     """
 
     def __init__(self, message: str, runs: Sequence[Run] = ()) -> None:

@@ -79,6 +79,13 @@ def train(
 
     Raises ValueError or TypeError for bad arguments, and :class:`TrainingError`, which carries the run up to
     there, for a loss or gradient that is not finite and for a checkpoint that cannot be written or read.
+
+    >>> from optbias.data import digits
+    >>> from optbias.models import MLP
+    >>> from optbias.rules import Adam
+    >>> run = train(MLP([64, 10]), digits(train=50), Adam(0.01), 3, progress=False)
+    >>> bool(run.history["loss"].iloc[-1] < run.history["loss"].iloc[0])
+    True
     """
     where = find_device(device)
     if not isinstance(model, nn.Module):

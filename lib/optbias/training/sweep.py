@@ -74,6 +74,14 @@ def train_many(
     A run that diverges ends by itself: its ``error`` says why, and the others go on. Raises what ``train`` raises
     for bad arguments, ValueError for ``stack=True`` where it is impossible, and TrainingError for a checkpoint that
     cannot be written or read.
+
+    >>> from optbias.data import digits
+    >>> from optbias.models import MLP
+    >>> from optbias.rules import Adam, SignGD
+    >>> settings = [(Adam(0.01), 0), (SignGD(0.01), 0)]
+    >>> runs = train_many(lambda seed: MLP([64, 10], seed=seed), digits(train=50), settings, 2)
+    >>> len(runs)
+    2
     """
     settings = list(settings)
     known = set(inspect.signature(train).parameters) - {"model", "split", "rule", "steps", "seed", "label", "penalty"}

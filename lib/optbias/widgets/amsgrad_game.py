@@ -32,6 +32,9 @@ class AMSGradGame(Widget):
     break-even. ``lr`` is the rate, divided by the root of the round if ``decaying``; ``start`` is the first point;
     ``rounds`` are played. No bias correction and ``eps = 0``, as in the papers. All are traits: reading them gives what
     the reader chose. Raises ValueError for a number outside :data:`LIMITS`.
+
+    >>> AMSGradGame().describe().split()[:3]
+    ['The', 'game', 'with']
     """
 
     kind: ClassVar[str] = "amsgrad_game"

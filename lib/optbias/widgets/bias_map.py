@@ -38,6 +38,9 @@ class BiasMap(Widget):
     landscape ``bilinear``: for ``lr``, ``eps``, ``start`` and the ``time`` (steps times ``lr``) it shows Adam's path
     and the solutions of its equations of first and second order. All are traits: reading them gives what the reader
     chose. Raises TypeError or ValueError for a number outside :data:`LIMITS` or a start outside :data:`WINDOW`.
+
+    >>> sorted(BiasMap().state())[:2]
+    ['beta', 'eps']
     """
 
     kind: ClassVar[str] = "bias_map"

@@ -44,6 +44,9 @@ class Box(Widget):
 
     The traits, with ``curvatures`` (low, high) and ``angle`` (degrees) for the Hessian, are what the browser shows;
     reading them gives what the reader chose. Raises TypeError or ValueError for what cannot be shown.
+
+    >>> sorted(Box().state())[:2]
+    ['angle', 'betas']
     """
 
     kind: ClassVar[str] = "box"

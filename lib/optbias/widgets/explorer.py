@@ -66,6 +66,9 @@ class Explorer(Widget):
     there.
 
     Raises TypeError for a table that is none, ValueError for a column, study, factor or value that it does not have.
+
+    >>> Explorer.kind
+    'explorer'
     """
 
     kind: ClassVar[str] = "explorer"

@@ -25,6 +25,9 @@ class Phase(Widget):
     ``form``: ``"heavy_ball"`` or ``"ema"``; ``nesterov``; ``lr_curvature``: the learning rate times the curvature, in
     [0, 1000]; ``beta`` in [0, 0.999]; ``steps`` of the trajectory, 1 to 500. All are traits: reading them gives what
     the reader chose. Raises ValueError for a number outside its interval or another form.
+
+    >>> Phase(beta=0.5).trajectory().shape
+    torch.Size([61])
     """
 
     kind: ClassVar[str] = "phase"

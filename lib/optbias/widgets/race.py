@@ -34,6 +34,10 @@ class Race(Widget):
     The traits ``landscape``, ``parameters``, ``start``, ``rules`` (a list of dictionaries with the rule's name and
     numbers), ``steps`` and ``shown`` are what the browser shows; reading them gives what the reader chose, and
     setting them moves the figure. Raises TypeError or ValueError for anything that cannot be raced.
+
+    >>> from optbias.rules import Adam, Lion
+    >>> [path.shape for path in Race("ravine", [Adam(0.1), Lion(0.05)], steps=10).trajectories()]
+    [torch.Size([11, 2]), torch.Size([11, 2])]
     """
 
     kind: ClassVar[str] = "race"

@@ -25,7 +25,11 @@ THEOREMS: dict[str, Theorem] = {
 
 
 def get(key: str) -> Theorem:
-    """The theorem labelled ``key``. Raises ValueError for a label that no theorem has."""
+    """The theorem labelled ``key``. Raises ValueError for a label that no theorem has.
+
+    >>> get("thm-adam-step").name
+    'The sharp bound on a step'
+    """
     if key not in THEOREMS:
         near = [known for known in THEOREMS if key.partition("-")[2].split("-")[0] in known]
         raise ValueError(f"there is no theorem {key!r}; near it: {', '.join(near) or ', '.join(THEOREMS)}")

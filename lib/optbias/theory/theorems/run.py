@@ -28,6 +28,10 @@ class Run:
 
     Hyper-parameters may be tensors (a grid of runs): a hypothesis holds if it holds for each entry.
     Raises ValueError for an assumption without a reason.
+
+    >>> from optbias.rules import AdamW
+    >>> Run(AdamW(0.1), steps=100).number("weight_decay").item()
+    0.01
     """
 
     rule: Any = None

@@ -13,15 +13,29 @@ Answer = tuple[bool | None, str]
 """Whether a hypothesis holds for a run (None: the run does not say), and what was found."""
 
 KINDS = ("theorem", "proposition", "lemma", "corollary", "remark")
+"""What a statement of the book may be called."""
 
 
 class OutsideTheorem(ClaimError):
-    """A theorem was cited for a run that it does not cover."""
+    """A theorem was cited for a run that it does not cover.
+
+    >>> from optbias.rules import AdamW
+    >>> from optbias.theory.theorems import Run
+    >>> try:
+    ...     Run(AdamW(0.1)).under("thm-linf-constraint-hardbox")
+    ... except OutsideTheorem as error:
+    ...     print(str(error).splitlines()[0])
+    The hard box (thm-linf-constraint-hardbox) does not cover this run:
+    """
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One condition: ``key``, ``text`` (Markdown, as the reader sees it), and ``ask``, which puts it to a run."""
+    """One condition: ``key``, ``text`` (Markdown, as the reader sees it), and ``ask``, which puts it to a run.
+
+    >>> Hypothesis("small", "the rate is small").key
+    'small'
+    """
 
     key: str
     text: str
@@ -34,7 +48,13 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Ground:
-    """What a claim about a run stands on: a theorem that covers it, and the conditions that the page vouches for."""
+    """What a claim about a run stands on: a theorem that covers it, and the conditions that the page vouches for.
+
+    >>> from optbias.rules import AdamW
+    >>> from optbias.theory.theorems import Run
+    >>> str(Run(AdamW(0.1, (0.9, 0.9))).under("thm-linf-constraint-hardbox"))
+    'The hard box'
+    """
 
     theorem: Theorem
     assumed: tuple[tuple[str, str], ...]
@@ -51,6 +71,10 @@ class Theorem:
     ``key`` is its label, ``page`` the page whose card shows it. ``setting`` introduces letters, ``hypotheses``
     are the conditions, ``statement`` the conclusion (both MyST, with the labels of its equations), ``also`` a
     further conclusion by name, with the conditions that it needs besides. ``source``: who proved it.
+
+    >>> from optbias.theory.theorems import get
+    >>> get("thm-linf-constraint-hardbox").name
+    'The hard box'
     """
 
     key: str
@@ -113,7 +137,11 @@ class Theorem:
 
 
 def plain(markdown: str) -> str:
-    """Markdown with LaTeX as plain text, for messages and records."""
+    r"""Markdown with LaTeX as plain text, for messages and records.
+
+    >>> plain(r"$\beta_1 \le \beta_2 < 1$")
+    'β_1 ≤ β_2 < 1'
+    """
     text = re.sub(r"\{[\w:]+\}`([^`<]*?)(?:\s*<[^>]*>)?`", r"\1", markdown).replace("_*", "_⁎")
     for latex, sign in SIGNS:
         text = re.sub(latex, sign, text)
