@@ -6,8 +6,9 @@
 
 A page runs in a process of its own, cell by cell, and every claim that fails is noted, not only the first. A first,
 unchanged run notes which functions of the library each cell calls; a mutation then runs only on the pages, and in
-these only in the cells, that its function has a part in. What was done is kept in ``_build/audit`` under the page's
-and the library's text, so that a run that was cut off goes on where it was, and a changed page is done again alone.
+these only in the cells, that its function has a part in. What was done is kept in ``_build/audit`` under the text of
+the page and of the modules that it imports, so that a run that was cut off goes on where it was, and a changed page is
+done again alone.
 
 The result, ``results/audit/audit.json``, says for each mutation which claims refuse it, and for each claim which
 mutations it refuses, or why none can be refused.
@@ -36,6 +37,10 @@ from typing import Any
 
 from mutations import MUTATIONS, QUICK, Mutation
 from project import Project
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "_ext"))
+
+from course_site.freshness import ModuleGraph, page_modules  # noqa: E402
 
 HEAVY = 2.0
 """Seconds of a cell from which on it takes part in at most :data:`SHARE` mutations, the first in the list."""
@@ -273,6 +278,8 @@ class Audit:
         self.sources = {
             p.relative_to(self.library).as_posix(): p.read_text() for p in sorted(self.library.rglob("*.py"))
         }
+        self.graph = ModuleGraph(self.library.parent)
+        self.hashes: dict[str, Any] = {}
         self.baselines: dict[str, Run] = {}
 
     def baseline(self, name: str) -> Run:
@@ -328,6 +335,12 @@ class Audit:
 
     def refused(self, mutation: Mutation, name: str, wanted: set[int]) -> list[str]:
         """The places of the claims of a page that do not hold with the mutation."""
+        base = self.baseline(name)
+        claims = self.mutated(mutation, name, wanted).claims
+        return sorted(p for p, c in claims.items() if not c["holds"] and p in base.claims)
+
+    def mutated(self, mutation: Mutation, name: str, wanted: set[int]) -> Run:
+        """The cells ``wanted`` of a page, run with the mutation."""
         key = self._key(name, mutation.name + mutation.old + mutation.new, wanted)
         run = self._kept(key)
         base = self.baseline(name)
@@ -336,18 +349,28 @@ class Audit:
             with self._mutated(mutation) as library:
                 run = in_a_child(self.pages[name], wanted, library, False, limit)
             self._keep(key, run)
-        return sorted(p for p, c in run.claims.items() if not c["holds"] and p in base.claims)
+        return run
 
     def _mutated(self, mutation: Mutation | None) -> _Copy:
         return _Copy(self, mutation)
 
     def _key(self, name: str, change: str, wanted: set[int] | None = None) -> str:
-        digest = hashlib.sha256("\0".join(self.pages[name].cells).encode())
-        for file, text in self.sources.items():
-            if not file.startswith(("widgets/", "exercises/", "grading/")):
-                digest.update(f"\0{file}\0{text}".encode())
+        digest = self._stands_on(name).copy()
         digest.update(f"\0{change}\0{sorted(wanted or ())}".encode())
         return f"{name}-{digest.hexdigest()[:24]}"
+
+    def _stands_on(self, name: str) -> Any:
+        """A hash of what a page's claims depend on: its code, the modules that it imports, and the recorded runs."""
+        if name not in self.hashes:
+            page = self.pages[name]
+            digest = hashlib.sha256("\0".join(page.cells).encode())
+            files = set(page_modules(page.path.read_text(encoding="utf-8"), self.graph).values())
+            if self.library / "experiments" / "store.py" in files:
+                files |= {p for p in self.results.rglob("*") if p.is_file() and p.parent.name != "audit"}
+            for path in sorted(files):
+                digest.update(path.as_posix().removeprefix(str(self.library.parents[1])).encode() + path.read_bytes())
+            self.hashes[name] = digest
+        return self.hashes[name]
 
     def _kept(self, key: str) -> Run | None:
         path = self.folder / f"{key}.json"
@@ -417,13 +440,13 @@ def _share(jobs: Sequence[Any], work: Callable[[Any], Any], workers: int) -> Non
 
 def audit_all(audit: Audit, mutations: list[Mutation], pages: list[str], workers: int) -> dict[str, Any]:
     """Run the mutations; the table by mutation and by claim."""
-    began = time.time()
     _share(pages, audit.baseline, workers)
     for name in pages:
         audit.baseline(name)
     jobs = list(audit.jobs(mutations, pages))
     print(f"{len(mutations)} mutations on {len(pages)} pages: {len(jobs)} runs", flush=True)
     _share(jobs, lambda job: audit.refused(*job), workers)
+    made = [audit.baseline(name) for name in pages] + [audit.mutated(*job) for job in jobs]
     by_mutation: dict[str, dict[str, list[str]]] = {m.name: {} for m in mutations}
     by_claim: dict[str, dict[str, set[str]]] = {name: {} for name in pages}
     for mutation, name, wanted in jobs:
@@ -444,8 +467,8 @@ def audit_all(audit: Audit, mutations: list[Mutation], pages: list[str], workers
             "command": "make audit",
             "date": time.strftime("%Y-%m-%d"),
             "python": platform.python_version(),
-            "seconds": round(time.time() - began),
-            "runs": len(jobs),
+            "cpu_seconds": round(sum(sum(run.seconds.values()) for run in made)),
+            "runs": len(made),
         },
         "mutations": [
             {"name": m.name, "file": m.file, "old": m.old, "new": m.new, "refused": by_mutation[m.name]}

@@ -70,9 +70,8 @@ class Number:
         return abs(abs(value) - abs(self.value)) <= self.half * (1 + 1e-9)
 
     def equals(self, value: float) -> bool:
-        """Whether ``value`` is this number exactly."""
-        scales = (1.0, 100.0) if self.percent else (1.0,)
-        return any(math.isclose(abs(self.value), abs(value) * scale, rel_tol=1e-12) for scale in scales)
+        """Whether ``value`` is this number exactly; 7 % is 0.07, never a 7 of the code."""
+        return math.isclose(abs(self.value), abs(value) * (100 if self.percent else 1), rel_tol=1e-12)
 
 
 @dataclass
@@ -323,7 +322,8 @@ _DRAWS = {"ax", "axes", "fig", "plt", "left", "right", "figures", "legend"}
 def settings(text: str) -> set[float]:
     """The constants in the code of a page: plain numbers, and sums, products and powers of them.
 
-    What only places things in a drawing (``figsize``, the position of a label) is no setting.
+    What only places things in a drawing (``figsize``, the position of a label) is no setting, nor is what a claim
+    compares with: its bounds are among the checked values once the claim has held.
     """
     found: set[float] = set()
     for match in _CODE_CELL.finditer(text):
@@ -345,6 +345,10 @@ def _constants(node: ast.AST, found: set[float]) -> None:
         while isinstance(root, (ast.Attribute, ast.Subscript, ast.Call)):
             root = root.func if isinstance(root, ast.Call) else root.value
         if isinstance(root, ast.Name) and root.id in _DRAWS:
+            return
+        if isinstance(root, ast.Name) and root.id == "claim":
+            for measured in node.args[1:]:
+                _constants(measured, found)
             return
     value = _fold(node)
     if value is not None:

@@ -120,6 +120,10 @@ def test_hands() -> None:
     assert checked("not there: 0.125", others=others)[0] == [("0.125", "")]
     assert checked("they report 0.77 {cite:p}`kingma2015adam`")[0] == [("0.77", "quoted")]
     assert checked("the default is 0.999")[0] == [("0.999", "setting")]
+    code = "\n\n```{code-cell} ipython3\nn = 7\nclaim('it is below', n / 0.375, below=0.88)\n```\n"
+    assert checked("7 %" + code)[0] == [("7", "")]  # no 7 of the code is a 7 per cent
+    assert checked("at 0.88" + code)[0] == [("0.88", "")]  # nor is a bound that nobody has checked yet
+    assert checked("at 0.88, of 0.375" + code, (0.88,))[0] == [("0.88", "checked"), ("0.375", "setting")]
 
 
 def test_marks() -> None:
