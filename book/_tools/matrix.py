@@ -24,7 +24,7 @@ from lock import ROOT, requirements, uv
 
 PYTHONS = ("3.11", "3.12", "3.13")
 RANGES = {"oldest": ("3.11", "lowest-direct"), "newest": ("3.13", "highest")}
-TOOLS = ("pytest", "pytest-xdist", "pytest-timeout", "hypothesis")
+TOOLS = ("pytest", "pytest-xdist", "pytest-timeout", "hypothesis", "expecttest", "setuptools")
 FOLDER = ROOT / "_build" / "matrix"
 
 
@@ -63,7 +63,7 @@ def install(name: str, python: str, venv: Path, log: Path) -> bool:
             os.environ.setdefault(ours, os.environ[pip])
     return (
         run(*uv(), "venv", "--quiet", "--clear", "--python", python, venv, log=log)
-        and run(*into, "--resolution", RANGES[name][1], "-e", ROOT / "lib", log=log)
+        and run(*into, "--resolution", RANGES[name][1], "-e", f"{ROOT / 'lib'}[cluster]", log=log)
         and run(*into, *(pins[tool] for tool in TOOLS), log=log)
     )
 

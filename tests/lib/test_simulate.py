@@ -189,6 +189,10 @@ def test_a_gradient_or_projection_of_another_shape_is_refused(graphs, compile):
         trajectory(Adam(), loss, starts, 5, project=lambda theta: theta[..., :1], compile=compile)
 
 
+@pytest.mark.skipif(
+    torch.__version__ < torch.torch_version.TorchVersion("2.13"),
+    reason="how fast a fused step is depends on the compiler; older ones take the tensors apart in other words",
+)
 def test_the_compiler_sees_coordinates_apart_and_each_power_once(graphs):
     list(compiled_and_not(Adam(GRID)))
     unbound = [node for node in graphs[0].nodes if node.target == "unbind"]

@@ -244,8 +244,8 @@ def _gradient_at(theta: Tensor, t: Any, gradient: Gradient) -> Tensor:
         raise ValueError(f"a gradient must not change theta in place; that of step {int(t)} did")
     if grad.shape == theta.shape:
         return grad
-    sizes = zip(reversed(grad.shape), reversed(theta.shape), strict=False)
-    if any(size != full and 1 not in (size, full) for size, full in sizes):
+    shared = range(1, min(grad.dim(), theta.dim()) + 1)  # not zip: the compiler of PyTorch 2.6 stumbles over strict=
+    if any(grad.shape[-d] != theta.shape[-d] and 1 not in (grad.shape[-d], theta.shape[-d]) for d in shared):
         raise ValueError(
             f"a gradient must have the shape of theta, {tuple(theta.shape)}, or broadcast to it; "
             f"step {int(t)} got {tuple(grad.shape)}"

@@ -184,6 +184,10 @@ def test_agrees_with_torch_optim_over_the_grid(name):
                 assert difference <= 1e-12 * max(1.0, param.detach().abs().max().item()), (kwargs, shape, step)
 
 
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch is older than its Muon")
+
+
+@needs_muon
 @pytest.mark.parametrize("shape", [(4, 6), (6, 4), (3, 3)])
 @pytest.mark.parametrize("nesterov", [True, False])
 def test_muon_agrees_with_torch_optim(shape, nesterov):
@@ -202,6 +206,7 @@ def test_muon_svd_is_what_newton_schulz_approximates():
     assert (torch.linalg.svdvals(rough[0]) - 1).abs().max() < 0.5
 
 
+@needs_muon
 def test_defaults_are_those_of_torch():
     for rule, twin, names in [
         (Adam(), torch.optim.Adam, ["lr", "betas", "eps", "weight_decay"]),
