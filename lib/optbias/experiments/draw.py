@@ -45,7 +45,8 @@ def forest(ax: Axes, verdict: Verdict | Sequence[Level], predicted: float | None
             continue
         if level.high - level.low > widest:
             across = ax.get_yaxis_transform()
-            ax.text(0.98, y, level.text(), transform=across, ha="right", va="center", fontsize=8, color=figures.INK)
+            said = level.text().partition("]")[0] + "]"
+            ax.text(0.98, y, said, transform=across, ha="right", va="center", fontsize=7, color=figures.INK)
             continue
         face = figures.COLORS["blue"] if level.resolved else "none"
         ends = [v for v in (level.low, level.high) if math.isfinite(v)]
