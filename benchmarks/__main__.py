@@ -14,11 +14,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch, numpy and JAX 
 
 import torch
 
-from benchmarks import grading, optimizer, simulate, training, widgets
+from benchmarks import grading, grids, optimizer, simulate, training, twins, widgets
 
 BENCHMARKS = {
     "simulate": simulate.run,
+    "grids": grids.run,
     "optimizer": optimizer.run,
+    "twins": twins.run,
     "training": training.run,
     "widgets": widgets.run,
     "grading": grading.run,
