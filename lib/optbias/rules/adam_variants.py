@@ -12,7 +12,7 @@ from torch import Tensor
 
 from optbias import _checks, norms
 from optbias.rules import base
-from optbias.rules.adaptive import preconditioned
+from optbias.rules.adaptive import preconditioned, quotient
 from optbias.rules.base import Number, Rate, Rule, State, at_step, decay, l2
 
 
@@ -162,8 +162,8 @@ class Adamax(_LikeAdam):
         g = l2(grad, theta, self.weight_decay)
         m = beta1 * state["m"] + (1 - beta1) * g
         u = torch.maximum(beta2 * state["u"], g.abs() + self.eps)
-        step = norms.ratio(m, u) / (1 - beta1**t)
-        return theta - at_step(self.lr, t) * step, {"t": t, "m": m, "u": u}
+        rate = at_step(self.lr, t) / (1 - beta1**t)
+        return theta - rate * quotient(m, u, self.eps), {"t": t, "m": m, "u": u}
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,12 @@ def preconditioned(m: Tensor, v: Tensor, eps: Number, eps_inside: bool = False) 
                 "Choose a larger eps, or keep the parameters in float32"
             )
     denominator = torch.sqrt(v + eps) if eps_inside else torch.sqrt(v) + eps
-    never_zero = not isinstance(eps, Tensor) and eps > torch.finfo(v.dtype).smallest_normal
+    return quotient(m, denominator, eps)
+
+
+def quotient(m: Tensor, denominator: Tensor, least: Number) -> Tensor:
+    """``m / denominator`` with ``0 / 0 = 0``; a denominator that is never below ``least`` > 0 needs no test for 0."""
+    never_zero = not isinstance(least, Tensor) and least > torch.finfo(m.dtype).smallest_normal
     return m / denominator if never_zero else ratio(m, denominator)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optbias import _checks, norms
 from optbias.rules import base
-from optbias.rules.adaptive import preconditioned
+from optbias.rules.adaptive import preconditioned, quotient
 from optbias.rules.base import Number, Rate, Rule, State, at_step, decay
 
 
@@ -208,16 +208,17 @@ class Adafactor(Rule):
         eps1 = torch.finfo(theta.dtype).eps if self.eps1 is None else self.eps1
         rows, columns, v = (state[name] for name in self.moments)
         if self._factored(theta):
-            rows = (1 - new) * rows + new * (grad**2).mean(-1, keepdim=True)
-            columns = (1 - new) * columns + new * (grad**2).mean(-2, keepdim=True)
+            square = grad**2
+            rows = (1 - new) * rows + new * square.mean(-1, keepdim=True)
+            columns = (1 - new) * columns + new * square.mean(-2, keepdim=True)
             second = rows * columns / rows.mean(-2, keepdim=True).clamp(min=eps1)
         else:
             second = v = (1 - new) * v + new * grad**2
-        u = norms.ratio(grad, second.clamp(min=eps1**2).sqrt())
+        u = quotient(grad, second.clamp(min=eps1**2).sqrt(), eps1**2)
         rate = torch.clamp(_rms(theta, self.dim), min=self.eps2) * _smaller(lr, t**-0.5)
-        u = u / torch.clamp(_rms(u, self.dim) / self.d, min=1.0)
+        clipped = rate / torch.clamp(_rms(u, self.dim) / self.d, min=1.0)
         theta = decay(theta, lr, self.weight_decay)
-        return theta - rate * u, {"t": t, "rows": rows, "columns": columns, "v": v}
+        return theta - clipped * u, {"t": t, "rows": rows, "columns": columns, "v": v}
 
     def _factored(self, theta: Tensor) -> bool:
         return theta.ndim > 1 and self.dim not in (-1, (-1,))
