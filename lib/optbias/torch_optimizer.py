@@ -33,7 +33,8 @@ def as_torch(rule: Rule, params: ParamsT) -> RuleOptimizer:
     What can be refused is refused here: ValueError for an empty list, an unknown hyper-parameter, a parameter
     whose shape or dtype the rule cannot take, TypeError for parameters that are not real. A step raises
     ValueError for a NaN in a gradient or a bad number from a schedule, and ``load_state_dict`` for the state of
-    another rule or of other parameters; then nothing has been changed.
+    another rule or of other parameters; then nothing has been changed. A gradient whose square is beyond
+    the dtype raises nothing, as in torch (see :meth:`optbias.rules.Rule.update`): clip, or look at the norms.
 
     >>> from optbias.models import MLP
     >>> from optbias.rules import Adam

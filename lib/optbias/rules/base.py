@@ -108,8 +108,11 @@ class Rule(ABC):
         Shapes: ``grad`` like ``theta``; the results have the shape of ``theta`` broadcast with the
         hyper-parameters. Raises TypeError or ValueError for a wrong type, a wrong shape, a NaN in
         the gradient, or a state that belongs to another rule or to other parameters. An infinite gradient
-        is a number: it makes NaN in the coordinates that it reaches, as in torch. Works under
-        ``torch.func.vmap``, and on meta tensors.
+        is a number: it makes NaN in the coordinates that it reaches, as in torch. A gradient
+        whose *square* is beyond the dtype (above 1.8e19 in float32 and bfloat16, 255 in float16) makes an average of
+        squares infinite: rules that divide by its root then leave that coordinate where it is, for good and
+        without a word. torch does the same, from gradients on that are larger by 1 / sqrt(1 - beta2), because it
+        multiplies in another order. Works under ``torch.func.vmap``, and on meta tensors.
         """
         _checks.tensor("theta", theta)
         _checks.tensor("grad", grad)

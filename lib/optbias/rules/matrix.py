@@ -74,7 +74,10 @@ class SOAP(Rule):
     with :math:`m` an average of :math:`G`, and :math:`Q_L, Q_R` the eigenvectors of the averages (:math:`\beta_2`) of
     :math:`G G^\top` and :math:`G^\top G`. Every ``frequency`` steps each basis makes one step of subspace iteration,
     a QR
-    decomposition. The first step only takes the basis, as in the authors' code. Source: Vyas et al., arXiv 2409.11321.
+    decomposition. The first step only takes the basis, as in the authors' code. A gradient without
+    full rank leaves axes free, and the path depends on those that the decomposition returns: two machines may differ
+    by more than rounding. ``v`` stays with the index of its axis when the basis turns (the paper's algorithm; the
+    authors' code sorts the axes), so a step may be long after a spike. Source: Vyas et al., arXiv 2409.11321.
 
     >>> rule, theta = SOAP(0.1), torch.eye(2)
     >>> theta, state = rule.update(theta, torch.tensor([[1.0, 2.0], [0.0, 3.0]]), rule.init(theta))
