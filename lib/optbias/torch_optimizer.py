@@ -17,7 +17,7 @@ BLOCK = 65_536
 """Entries updated at a time on a CPU. The temporaries of one block stay in the cache, which is what
 makes the readable, out-of-place equations as fast as a loop of in-place operations."""
 
-_ADDED_BY_TORCH = {"params", "param_names", "initial_lr"}
+_ADDED_BY_TORCH = {"params", "param_names", "initial_lr", "differentiable"}
 
 
 def as_torch(rule: Rule, params: ParamsT) -> RuleOptimizer:
@@ -210,7 +210,8 @@ def _translated(optimizer: RuleOptimizer, state_dict: dict[str, Any]) -> dict[st
         there, here = group.get("param_names"), present.get("param_names")
         if there and here and there != here and sorted(there) == sorted(here):
             raise ValueError(f"the parameters must have the order of the state_dict, {there}; got {here}")
-        for missing in set(optimizer.defaults) - set(group):
+        # Not all of the defaults: torch adds one of its own when a state is loaded.
+        for missing in (set(optimizer.defaults) & set(present)) - set(group):
             group[missing] = present[missing]
     saved = [key for group in groups for key in group["params"]]
     present_params = [param for group in optimizer.param_groups for param in group["params"]]

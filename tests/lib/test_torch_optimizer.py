@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import Parameter
 
 from optbias.rules import (
+    RULES,
     Adam,
     AdamW,
     AMSGrad,
@@ -137,6 +138,24 @@ def test_a_loaded_state_is_a_copy_and_may_lack_what_a_newer_version_added():
     assert torch.equal(mine, theirs)
     assert mine.data_ptr() != theirs.data_ptr()
     assert second.param_groups[0]["eps_inside"] is False
+
+
+@pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.__name__)
+def test_a_state_goes_round_as_often_as_one_likes(kind):
+    """Loaded twice into one optimizer, with a group added between, into a fresh one, through a pickle and a copy."""
+    first = trained(kind(lr=0.1), (3, 2))
+    again = trained(kind(lr=0.1), (3, 2), seed=1)
+    again.load_state_dict(first.state_dict())
+    again.load_state_dict(first.state_dict())
+    unchanged(again, (numbers(again)[0], first.state_dict()))
+    again.add_param_group({"params": [Parameter(torch.ones(2, 2))], "lr": 0.2})
+    for last in (copy.deepcopy(again), pickle.loads(pickle.dumps(again))):
+        last.load_state_dict(pickle.loads(pickle.dumps(again.state_dict())))
+        assert [group["lr"] for group in last.param_groups] == [0.1, 0.2]
+    fresh = as_torch(kind(lr=0.1), [Parameter(torch.ones(3, 2))])
+    fresh.add_param_group({"params": [Parameter(torch.ones(2, 2))]})
+    fresh.load_state_dict(again.state_dict())
+    assert str(fresh.state_dict()["state"]) == str(again.state_dict()["state"])
 
 
 def test_a_schedule_belongs_to_the_program_and_not_to_the_state():
