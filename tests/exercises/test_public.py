@@ -11,7 +11,7 @@ import torch
 
 import bank
 from optbias import exercises
-from optbias.exercises import _compare, _tasks, ps_adam
+from optbias.exercises import _answers, _tasks, ps_adam
 from optbias.exercises._compare import close, numbers, run
 from optbias.theory import step_size
 
@@ -45,7 +45,7 @@ def test_right_answers_pass_every_public_check(name, task, capsys):
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
 def test_most_wrong_answers_are_noticed(name, task, capsys, monkeypatch):
-    monkeypatch.setattr(_compare, "name_slips", False)  # whether it is noticed matters here, not how it is explained
+    monkeypatch.setattr(_answers, "explains", False)  # whether it is noticed matters here, not how it is explained
     reference = bank.reference(bank.assignment(name).of("answer")[task])
     wrong = {slip: way.source(reference) for slip, way in bank.load(name).WRONG.get(task, {}).items() if not way.slow}
     noticed = [slip for slip, source in wrong.items() if any(mark == "no" for mark, _ in said(name, task, source))]

@@ -9,8 +9,9 @@ numbers, through :func:`exam`.
 Nothing here needs nbgrader: the checks run wherever the library is installed, Colab included.
 """
 
-from optbias.exercises._answers import Answer, CheckFailed
+from optbias.exercises._answers import Answer, CheckFailed, Unexplained
 from optbias.exercises._compare import Step, close, moved, numbers, same, same_run
+from optbias.exercises._families import family
 from optbias.exercises._tasks import Task, check, exam, get, task, tasks
 
 __all__ = [
@@ -18,9 +19,11 @@ __all__ = [
     "CheckFailed",
     "Step",
     "Task",
+    "Unexplained",
     "check",
     "close",
     "exam",
+    "family",
     "get",
     "moved",
     "numbers",

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from optbias import seeding
+from optbias.exercises import _families
 
 LONGEST_MESSAGE = 600
 """Messages are cut here: a student's exception may carry a book."""
@@ -27,6 +28,9 @@ LONGEST_MESSAGE = 600
 SEED_VARIABLE = "OPTBIAS_EXAM_SEED"
 """The environment variable with the course's own seed, from which hidden tests draw their numbers."""
 
+
+explains = True
+"""Whether a difference is explained; without it a test only fails, which is quicker."""
 
 time_factor = 1.0
 """Multiplies every time limit: a slow machine may need 3, the tests of the tests use less."""
@@ -38,6 +42,14 @@ class CheckFailed(AssertionError):
     def _render_traceback_(self) -> list[str]:
         """What IPython shows: the message alone, never the lines of the test."""
         return [f"{type(self).__name__}: {self}"]
+
+
+class Unexplained(CheckFailed):
+    """A difference of which only its size is known: ``what`` differs, and ``how``. The task's family may know more."""
+
+    def __init__(self, what: str, how: str) -> None:
+        super().__init__(f"{what}: {how}")
+        self.what, self.how = what, how
 
 
 class TimeIsUp(BaseException):
@@ -88,14 +100,21 @@ class Answer:
         self._arguments = arguments
         self._left = seconds * time_factor
         self._report = report
+        self._family = _families.of(name)
+        self._calls: list[tuple[tuple[Any, ...], Any]] = []
 
     def __call__(self, *arguments: Any) -> Any:
         """The function's value. Raises :class:`CheckFailed` if it raises, or takes too long."""
-        return self._call(duplicate(arguments))[0]
+        value = self._call(duplicate(arguments))[0]
+        if self._family is not None:
+            self._calls.append((arguments, value))
+        return value
 
     def pure(self, *arguments: Any) -> Any:
         """The function's value; raises :class:`CheckFailed` if the function changes one of its arguments."""
         value, left = self._call(duplicate(arguments))
+        if self._family is not None:
+            self._calls.append((arguments, value))
         for number, (before, after) in enumerate(zip(arguments, left, strict=True)):
             if not identical(before, after):
                 which = self._arguments[number] if number < len(self._arguments) else f"argument {number + 1}"
@@ -115,7 +134,11 @@ class Answer:
             yield
         except Exception as error:
             # Another error than a failed check: the check could not even use what the function returned.
-            said = error if isinstance(error, CheckFailed) else f"what {self.shown_as} returned cannot be used here"
+            said: Any = error
+            if isinstance(error, Unexplained):
+                said = f"{error.what}: {self._explained() or error.how + self._edges(error.how)}"
+            elif not isinstance(error, CheckFailed):
+                said = f"what {self.shown_as} returned cannot be used here"
             message = _shortened(f"{name}: {said}")
             if self._report is None:
                 raise CheckFailed(message) from error
@@ -123,6 +146,22 @@ class Answer:
         else:
             if self._report is not None:
                 self._report("ok", name)
+
+    def _edges(self, said: str) -> str:
+        """What is special about the arguments of the last call, where a NaN or an error came of it."""
+        if "NaN" not in said or not self._calls:
+            return ""
+        return at_an_edge(self._calls[-1][0], self._arguments)
+
+    def _explained(self) -> str | None:
+        """Why the answer differs: it remembers earlier calls, or what its task's family finds; None otherwise."""
+        if not explains or not self._calls:
+            return None
+        arguments, before = self._calls[-1]
+        with contextlib.suppress(CheckFailed):
+            if not identical(self._call(duplicate(arguments))[0], before):
+                return "the same call gives another result the second time: something is remembered between calls"
+        return _families.explain(self._family, self._calls) if self._family is not None else None
 
     # numbers for tests, float64, from the course's own seed
 
@@ -157,9 +196,9 @@ class Answer:
             message = f"{self.shown_as} took longer than the {self.seconds:g} seconds that the task allows"
             raise CheckFailed(message) from None
         except RemoteError as error:
-            raise self._failed(error.name, error.text) from None
+            raise self._failed(error.name, error.text, arguments) from None
         except (Exception, SystemExit) as error:
-            raise self._failed(type(error).__name__, str(error)) from None
+            raise self._failed(type(error).__name__, str(error), arguments) from None
 
     def _call_remote(self, function: Remote, arguments: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         try:
@@ -170,12 +209,31 @@ class Answer:
         self._left = max(0.0, self._left - spent)
         return value, left
 
-    def _failed(self, name: str, text: str) -> CheckFailed:
+    def _failed(self, name: str, text: str, arguments: tuple[Any, ...]) -> CheckFailed:
         if name == "NotImplementedError":
             return CheckFailed(f"{self.shown_as} is not answered yet (it raises NotImplementedError)")
         if not name:  # the process is gone, and the text is a whole sentence
             return CheckFailed(_shortened(f"{self.shown_as}: {text}"))
-        return CheckFailed(_shortened(f"{self.shown_as} raised {name}: {text}"))
+        where = at_an_edge(arguments, self._arguments) if name in ("ZeroDivisionError", "ValueError") else ""
+        return CheckFailed(_shortened(f"{self.shown_as} raised {name}: {text}") + where)
+
+
+def at_an_edge(arguments: tuple[Any, ...], names: tuple[str, ...]) -> str:
+    """ " (here eps = 0, and grads is 0 everywhere)": the arguments that stand at an end of their domain."""
+    found = []
+    for place, value in enumerate(arguments):
+        name = names[place] if place < len(names) else f"argument {place + 1}"
+        for key, one in value.items() if isinstance(value, dict) and name != "state" else [(name, value)]:
+            if isinstance(one, Tensor):
+                if one.numel() == 0:
+                    found.append(f"{key} is empty")
+                elif (one == 0).all():
+                    found.append(f"{key} is 0 everywhere")
+                elif (one == 0).any():
+                    found.append(f"{key} has an entry 0")
+            elif isinstance(one, (int, float)) and not isinstance(one, bool) and one in (0, 1):
+                found.append(f"{key} = {one:g}")
+    return f" (here {', and '.join(found[:3])})" if found else ""
 
 
 def duplicate(value: Any) -> Any:

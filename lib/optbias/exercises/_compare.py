@@ -10,17 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from optbias.exercises._answers import Answer, CheckFailed
+from optbias.exercises import _answers
+from optbias.exercises._answers import Answer, CheckFailed, Unexplained
 
 Step = Callable[[Tensor, Tensor, dict[str, Any], dict[str, Any]], tuple[Tensor, dict[str, Any]]]
 """An optimizer as the exercises ask for it: ``step(params, grads, state, hyper) -> params, state``."""
 
 TOLERANCE = 1e-9
 """Relative to the numbers compared: wide for another order of the same sums, narrow for float32."""
-
-
-name_slips = True
-"""Whether a difference is explained; without it a test only fails, which is quicker."""
 
 
 def numbers(value: Any, what: str) -> Tensor:
@@ -83,16 +80,26 @@ def same(
     if close(given, right, tol):
         return
     fitting = []
-    for sentence, value in (slips or {}).items() if name_slips else ():
+    for sentence, value in (slips or {}).items() if _answers.explains else ():
         wrong = numbers(value() if callable(value) else value, what)
         if close(given, wrong, tol) and not close(wrong, right, tol):
             fitting.append(sentence)
-    raise CheckFailed(f"{what}: {either(fitting) or difference(given, right)}")
+    if fitting:
+        raise CheckFailed(f"{what}: {either(fitting)}")
+    raise differing(what, given, right)
 
 
 def either(sentences: Sequence[str]) -> str:
     """The slips that explain an answer, as one text: where several do, the test cannot tell which it is."""
     return ". Or: ".join(sentences[:3])
+
+
+def differing(what: str, given: Tensor, right: Tensor) -> CheckFailed:
+    """The error for a difference that no slip explains; a wrong shape explains itself, and so does float32."""
+    how = difference(given, right)
+    if given.shape != right.shape or how.startswith("right to about seven"):
+        return CheckFailed(f"{what}: {how}")
+    return Unexplained(what, how)
 
 
 def difference(given: Tensor, right: Tensor) -> str:
@@ -139,25 +146,39 @@ def same_run(
             what = f"params after step {number}" if key == "params" else f"state[{key!r}] after step {number}"
             if close(_like(numbers(given[-1][key], what), wanted[key]), numbers(wanted[key], what), tol):
                 continue
-            if not name_slips:
+            if not _answers.explains:
                 raise CheckFailed(f"{what} differs")
             # More steps tell more slips apart.
+            longer = gradients if len(gradients) > 3 else torch.cat([gradients, *(by * gradients[-1:] for by in _MORE)])
+            setting = (start, longer, hyper, state)
             with contextlib.suppress(CheckFailed):
-                for later in gradients[number:]:
+                for later in longer[number:]:
                     params, memory = pair(answer, answer(params, later, memory, hyper), tuple(state))
                     given.append({"params": params, **memory})
-            for seen in (given, given[:number]):
-                if _alike(seen, right, tol):
-                    continue
-                fitting = [
-                    sentence
-                    for sentence, step in (slips or {}).items()
-                    if _explains(step, seen, (start, gradients, hyper, state), tol)
-                ]
-                if fitting:
-                    raise CheckFailed(f"{what}: {either(fitting)}")
-            wrong = numbers(given[number - 1][key], what)
-            raise CheckFailed(f"{what}: {difference(wrong, numbers(wanted[key], what))}")
+            fitting = [_fitting(slips, seen, right, setting, tol) for seen in (given, given[:number])]
+            if fitting[0]:
+                raise CheckFailed(f"{what}: {either(fitting[0])}")
+            found = differing(what, numbers(given[number - 1][key], what), numbers(wanted[key], what))
+            if fitting[1]:  # it explains the first steps and not the later ones: the family may know better
+                found = Unexplained(what, either(fitting[1]))
+            raise found
+
+
+_MORE = (-0.7, 1.9, 0.3)
+"""Further gradients for a short run that went wrong, in units of its last one."""
+
+
+def _fitting(
+    slips: Mapping[str, Step] | None,
+    seen: list[dict[str, Any]],
+    right: list[dict[str, Any]],
+    setting: tuple[Tensor, Tensor, dict[str, Any], dict[str, Any]],
+    tol: float,
+) -> list[str]:
+    """The sentences of those slips whose run is the one that was seen, which is not the right one."""
+    if _alike(seen, right, tol):
+        return []
+    return [sentence for sentence, step in (slips or {}).items() if _explains(step, seen, setting, tol)]
 
 
 def run(

@@ -207,6 +207,8 @@ def gap_is_right(answer: Answer, theta: Tensor, grads: Tensor, radius: float) ->
     value = numbers(got, "the gap")
     if value.numel() == 1 and abs(value.item() - right) < 1e-12:  # a gap of 0 comes from terms that cancel
         return
+    if (grads == 0).all():
+        raise CheckFailed("the gap: where the gradient is zero every point of the box is a KKT point; 0 is asked for")
     slips = {sentence: _safely(wrong, theta, grads, radius) for sentence, wrong in GAP_SLIPS.items()}
     same(got, right, "the gap", slips=slips)
 
@@ -259,6 +261,8 @@ def check_entry(answer: Answer) -> None:
 
 def entry_is_right(answer: Answer, w0: float, lr: float, lam: float) -> None:
     """Check ``steps_to_enter`` at one point."""
+    if entry(w0, lr, lam) == 0 and numbers(answer(w0, lr, lam), "the number of steps").tolist() not in (0, [0]):
+        raise CheckFailed("the number of steps: this weight is inside already, |theta| <= 1.01 / lam; 0 is asked for")
     slips = {sentence: _safely(wrong, w0, lr, lam) for sentence, wrong in ENTRY_SLIPS.items()}
     same(answer(w0, lr, lam), float(entry(w0, lr, lam)), "the number of steps", slips=slips)
 
@@ -273,7 +277,7 @@ def _trained(
     """The reference's curves at the smallest size, or those of a slip by name."""
     p = labs.problem(NAME, "smoke")
     theta = p.start()
-    step: Step = _coupled if slip == "coupled" else adamw
+    step: Step = _coupled if slip == "coupled" else STEP_SLIPS.get(slip, adamw)
     state = fresh(theta)
     hyper = {"lr": p.lr, "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": 0.0 if slip == "no decay" else lam}
     found: dict[str, list[float]] = {key: [] for key in SERIES}
@@ -283,9 +287,11 @@ def _trained(
         total = 1 if slip == "summed" else sum(weights)
         loss = sum(w * part[0] for w, part in zip(weights, parts, strict=True)) / total
         grads = sum((w * part[1] for w, part in zip(weights, parts, strict=True)), torch.zeros_like(theta)) / total
-        found["linf"].append(theta.abs().max().item())
+        sizes = {"no absolute value": theta.max(), "mean size": theta.abs().mean()}
+        found["linf"].append(sizes.get(slip, theta.abs().max()).item())
         found["loss"].append(loss)
-        radius = (lam if slip == "radius" else 1 / lam) if lam > 0 else math.inf
+        radii = {"radius": lam, "square of the decay": 1 / lam**2 if lam > 0 else math.inf, "no radius": 1.0}
+        radius = radii.get(slip, 1 / lam) if lam > 0 else math.inf
         found["gap"].append(gap(theta, grads, radius) if lam > 0 else 0.0)
         if t < steps:
             theta, state = step(theta, grads, state, hyper)
@@ -299,7 +305,11 @@ TRAIN_SLIPS = {
     "first part": "only the first part of the data is used",
     "summed": "the gradients of the parts are added up; the full batch is their weighted mean",
     "radius": "the radius of the box is 1 / weight_decay",
-}
+    "square of the decay": "the radius of the box is 1 / weight_decay; here the decay enters squared",
+    "no radius": "the inner product in the gap must be divided by the radius, 1 / weight_decay",
+    "no absolute value": "the largest weight is taken without the absolute value",
+    "mean size": "that is the mean size of the weights; the largest is asked for",
+} | {sentence: sentence for sentence in STEP_SLIPS}
 """What the checks can name for the training, by the name of the slip in :func:`_trained`."""
 
 
@@ -323,6 +333,7 @@ def training_is_right(answer: Answer, hyper: Hyper, steps: int) -> None:
         differs = any(not _near(wrong[key], right[key]) for key in SERIES)
         if differs and all(_near(curves[key], wrong[key]) for key in SERIES):
             raise CheckFailed(sentence)
+    labs.recorded_late(curves, right, _near)
     for key, name in (("loss", "the loss"), ("gap", "the relative gap"), ("linf", "the largest weight")):
         for t, (a, b) in enumerate(zip(curves[key], right[key], strict=True)):
             if not _near((a,), (b,)):

@@ -201,6 +201,9 @@ SUM_SLIPS: dict[str, Callable[[Sequence[Tensor], Sequence[int]], Tensor]] = {
         total_mean(g, n) * sum(n) / (max(n) * len(n))
     ),
     "the last micro-batch is left out": lambda g, n: total_mean(g[:-1], n[:-1]) if len(n) > 1 else g[0] * math.nan,
+    "the last micro-batch is left out of the sum, but its examples are counted": lambda g, n: (
+        total_mean(g[:-1], n[:-1]) * sum(n[:-1]) / sum(n) if len(n) > 1 else g[0] * math.nan
+    ),
     "weighted the wrong way round: a larger micro-batch counts more": lambda g, n: (
         sum((t / k for t, k in zip(g, n, strict=True)), torch.zeros_like(g[0])) / sum(1 / k for k in n)
     ),
@@ -243,7 +246,29 @@ def _by_halves(losses: Sequence[float], values: Sequence[float], level: float) -
     return values[low] if low < len(losses) else math.nan
 
 
+def _between(losses: Sequence[float], values: Sequence[float], level: float) -> float:
+    t = _positions(losses, level)[0]
+    share = (losses[t - 1] - level) / (losses[t - 1] - losses[t]) if t else 1.0
+    return values[t] if t == 0 else values[t - 1] + share * (values[t] - values[t - 1])
+
+
 LEVEL_SLIPS: dict[str, Callable[[Sequence[float], Sequence[float], float], float]] = {
+    "a loss equal to the level counts here; below the level means smaller": lambda f, n, c: n[
+        next(t for t in range(len(f)) if f[t] <= c)
+    ],
+    "that is the first step whose loss is above the level; below is asked": lambda f, n, c: n[
+        next(t for t in range(len(f)) if f[t] > c)
+    ],
+    "the norm is interpolated between two steps; that of the first step below is asked": _between,
+    "that is the norm at the smallest loss; the first step below the level is asked": lambda f, n, c: n[
+        f.index(min(f))
+    ],
+    "that is the largest norm below the level; the first one is asked": lambda f, n, c: max(
+        n[t] for t in _positions(f, c)
+    ),
+    "the first entry of the run is not looked at; it may be below the level already": lambda f, n, c: n[
+        next(t for t in range(1, len(f)) if f[t] < c)
+    ],
     "a search by halves presumes a loss that only falls; a loss may rise again: look from the start": _by_halves,
     "that is the last step below the level; the first one counts": lambda f, n, c: n[_positions(f, c)[-1]],
     "that is the step before: its loss is not below the level": lambda f, n, c: n[_positions(f, c)[0] - 1],
@@ -289,6 +314,8 @@ def level_is_right(answer: Answer, losses: list[float], values: list[float], lev
     if value.numel() == 1 and torch.isnan(value).all():
         halved = math.isnan(_by_halves(losses, values, level))
         hint = ". Does it presume a loss that only falls? A loss may rise again: look from the start" if halved else ""
+        if len(_positions(losses, level)) > 0 and min(losses[1:], default=math.inf) >= level:
+            hint = ": its first entry is below already, and is not looked at"
         raise CheckFailed(f"NaN, although the loss gets below the level{hint}")
     slips = {sentence: _safely(wrong, losses, values, level) for sentence, wrong in LEVEL_SLIPS.items()}
     same(got, right, "the norm", slips=slips)
@@ -302,7 +329,7 @@ def _trained(beta: float, rho: float, eps: float, steps: int, slip: str = "") ->
     """The reference's curves at the smallest size, or those of a slip by name."""
     p = labs.problem(NAME, "smoke")
     theta = p.start()
-    step: Step = _in_letters(slipped()) if slip == "outside" else adam
+    step: Step = _in_letters(slipped()) if slip == "outside" else STEP_SLIPS.get(slip, adam)
     state = fresh(theta)
     hyper = {"lr": p.lr, "beta": beta, "rho": rho, "eps": eps}
     found: dict[str, list[float]] = {key: [] for key in SERIES}
@@ -317,7 +344,8 @@ def _trained(beta: float, rho: float, eps: float, steps: int, slip: str = "") ->
             sizes = [one_norm([part[1]], eps) for part in parts]
             found["norm"].append(sum(w * s for w, s in zip(weights, sizes, strict=True)) / total)
         else:
-            found["norm"].append(one_norm([grads], 0.0 if slip == "plain norm" else eps))
+            floors = {"plain norm": 0.0, "epsilon squared": eps**2}
+            found["norm"].append(one_norm([grads], floors.get(slip, eps)) / (len(theta) if slip == "mean norm" else 1))
         if t < steps:
             theta, state = step(theta, grads, state, hyper)
     return {key: tuple(row) for key, row in found.items()}
@@ -330,7 +358,9 @@ TRAIN_SLIPS = {
     "summed": "the gradients of the parts are added up; the full batch is their weighted mean",
     "mean of norms": "that is the mean of the parts' norms; take the norm of the mean gradient",
     "plain norm": "the norm lacks epsilon",
-}
+    "epsilon squared": "epsilon is squared in the norm; it is added to g**2 as it is",
+    "mean norm": "that is the mean over the weights; the norm is a sum",
+} | {sentence: sentence for sentence in STEP_SLIPS}
 """What the checks can name for the training, by the name of the slip in :func:`_trained`."""
 
 
@@ -353,6 +383,7 @@ def training_is_right(answer: Answer, hyper: Hyper, steps: int) -> None:
         differs = any(not _near(wrong[key], right[key]) for key in SERIES)
         if differs and all(_near(curves[key], wrong[key]) for key in SERIES):
             raise CheckFailed(sentence)
+    labs.recorded_late(curves, right, _near)
     for key, name in (("loss", "the loss"), ("norm", "the norm")):
         for t, (a, b) in enumerate(zip(curves[key], right[key], strict=True)):
             if not _near((a,), (b,)):
@@ -459,5 +490,5 @@ def _safely(wrong: Callable[..., float], *arguments: Any) -> float:
     """What a slip gives; NaN, which no answer matches, where it gives nothing."""
     try:
         return wrong(*arguments)
-    except (ArithmeticError, ValueError, IndexError, RuntimeError):
+    except (ArithmeticError, ValueError, IndexError, RuntimeError, StopIteration):
         return math.nan

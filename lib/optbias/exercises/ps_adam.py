@@ -322,7 +322,11 @@ def last_step_is_long(answer: Answer, beta1: float, beta2: float) -> None:
         raise CheckFailed("the first step is always one learning rate long: both hats see one gradient")
     if (gradients == gradients[0]).all():
         raise CheckFailed("a constant gradient gives steps of exactly one learning rate, whatever the betas")
-    if len(gradients) < 0.5 / (1 - beta2):
+    if (gradients[1:] * gradients[:-1] < 0).double().mean() > 0.3:
+        hint = "the gradients change their sign again and again, and in m they cancel; v adds up their squares"
+    elif beta1 < beta2 and (gradients.abs().diff() < 0).double().mean() > 0.9:
+        hint = "the gradients fall, so v still remembers the large ones when m does not. Let them grow"
+    elif len(gradients) < 0.5 / (1 - beta2):
         hint = "v_hat is corrected too, so a short run of gradients is all that it knows. Begin with a long quiet time"
     elif beta1 > beta2:
         hint = "here m remembers longer than v: let v forget what m still knows"
@@ -377,6 +381,11 @@ def bound_is_right(answer: Answer, beta1: float, beta2: float) -> None:
     value = numbers(got, "the bound")
     if math.isinf(right) and value.numel() == 1 and not torch.isinf(value).all():
         raise CheckFailed("the bound: for these betas there is none. When does the geometric sum diverge?")
+    if not math.isinf(right) and value.numel() == 1 and torch.isinf(value).all():
+        raise CheckFailed(
+            "the bound: infinite, but for these betas there is one: the sum converges where its ratio is below 1. "
+            "Is the ratio upside down, or are the betas compared instead of it?"
+        )
     slips = {sentence: _safely(wrong, beta1, beta2) for sentence, wrong in BOUND_SLIPS.items()}
     same(got, right, "the bound", slips=slips)
 

@@ -245,7 +245,11 @@ def break_even_is_right(answer: Answer, C: float) -> None:
             "the break-even: right to a few digits only; eight are asked for. Halve the interval more often"
         )
     if got.numel() == 1 and got.item() in (0.0, 1.0):
-        raise CheckFailed("the break-even: that is an end of the interval; keep the half in which the sign changes")
+        raise CheckFailed(
+            "the break-even: that is an end of the interval; keep the half in which the sign changes. "
+            "If it never changes: are there two small slopes against one spike, with C in its numerator, each over "
+            "its own root?"
+        )
     same(got, right, "the break-even", slips=slips, tol=EIGHT_DIGITS)
 
 

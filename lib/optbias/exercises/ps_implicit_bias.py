@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optbias.exercises import Answer, CheckFailed, numbers, same, task
+from optbias.exercises import Answer, CheckFailed, Unexplained, numbers, same, task
 from optbias.rules import NormalizedSteepestDescent
 from optbias.theory import margins, modified_equations
 
@@ -233,7 +233,7 @@ def descent_is_right(answer: Answer, A: Tensor, b: Tensor, w0: Tensor) -> None:
         value.shape == given.shape and torch.allclose(given, value, rtol=1e-7, atol=1e-9) for value in slips.values()
     )
     if given.shape == right.shape and not known and (A @ given - b).abs().max() > 1e-6 * (1 + b.abs().max()):
-        raise CheckFailed("the limit: it must solve A w = b, and this does not")
+        raise Unexplained("the limit", "it must solve A w = b, and this does not")
     same(got, right, "the limit", slips=slips, tol=1e-8)
 
 
@@ -344,6 +344,11 @@ def threshold_is_right(answer: Answer, beta: float, rho: float, eps: float) -> N
     value = numbers(got, "the threshold")
     if math.isinf(right) and value.numel() == 1 and not torch.isinf(value).all():
         raise CheckFailed("the threshold: for these betas the bracket is never negative; math.inf is asked for")
+    if not math.isinf(right) and value.numel() == 1 and torch.isinf(value).all():
+        raise CheckFailed(
+            "the threshold: infinite, but here the bracket becomes negative: the lag of rho is the larger one. "
+            "Is the comparison, or the share, the other way round?"
+        )
     slips = {sentence: _safely(wrong, beta, rho, eps) for sentence, wrong in THRESHOLD_SLIPS.items()}
     same(got, right, "the threshold", slips=slips)
 
@@ -378,6 +383,14 @@ def box_is_left(answer: Answer, beta1: float, beta2: float, lam: float) -> None:
         hint = (
             "a constant gradient gives steps of at most one learning rate in the long run, and the wall is their limit"
         )
+    elif (gradients[1:] * gradients[:-1] < 0).double().mean() > 0.3:
+        hint = (
+            "the gradients change their sign again and again: in m they cancel, and steps of one sign do not stay long"
+        )
+    elif (gradients.abs().diff() < 0).double().mean() > 0.9:
+        hint = "the gradients fall: m forgets them sooner than v does, so the steps do not stay long. Let them grow"
+    elif (gradients != 0).sum() <= 0.1 * len(gradients):
+        hint = "after a spike the step is long a few times only: the steps have to stay long"
     elif len(gradients) < 0.5 / (RATE * lam):
         hint = "the run is too short: the weight needs a few times 1 / (lr lam) steps to get there"
     else:

@@ -268,12 +268,14 @@ def slipped(
     sign: float = 1.0,
     numerator: str = "g",
     whole: bool = False,
+    centred: bool = False,
 ) -> Step:
     """AdaGrad (``memory="s"``) or RMSProp (``"v"``) with a slip: what someone with a misconception would write."""
 
     def step(params: Tensor, grads: Tensor, state: State, hyper: Hyper) -> tuple[Tensor, State]:
         t, rho = state["t"] + 1, hyper.get("rho", 0.0)
-        size = grads**2 if square else grads.abs()
+        seen = grads - grads.mean() if centred else grads
+        size = seen**2 if square else seen.abs()
         size = size.sum().expand_as(size) if whole else size
         if memory == "s":
             new = {"right": state["s"] + size, "latest": size, "mean": (state["s"] * (t - 1) + size) / t}[share]
@@ -313,6 +315,9 @@ def _common(memory: str) -> dict[str, Step]:
         "the step goes uphill: subtract it": slipped(memory, sign=-1.0),
         "the sign of the gradient is divided; divide the gradient": slipped(memory, numerator="sign"),
         "the sign of the gradient is lost": slipped(memory, numerator="root"),
+        f"{memory} holds squares around the mean of the gradient; it must hold the squares of the gradient itself": (
+            slipped(memory, centred=True)
+        ),
         f"one number for all coordinates: {memory} has an entry for each": slipped(memory, whole=True),
     }
 

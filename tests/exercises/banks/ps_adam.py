@@ -151,7 +151,7 @@ def adam_step(params, grads, state, hyper):
             "edges",
             "pure",
             stateful=True,
-            says="differs by up to",
+            says="remembered between calls",
             code="""
 # exercise: adam-step
 calls = 0
@@ -296,7 +296,7 @@ def uncorrected_factor(beta1, beta2, t):
             change={"1 - beta1**t": "1 - torch.tensor(beta1, dtype=torch.float32) ** t"},
         ),
         "the defaults written in": wrong(
-            "formula", "limits", says="differs by up to", change={"beta1**t": "0.9**t", "beta2**t": "0.999**t"}
+            "formula", "limits", says="is written in as 0.9", change={"beta1**t": "0.9**t", "beta2**t": "0.999**t"}
         ),
         "fails for a beta of 0": wrong(
             "limits", says="raised ValueError", change={"1 - beta1**t": "1 - math.exp(t * math.log(beta1))"}
@@ -443,7 +443,7 @@ def hat_variance(beta, t):
         "the default epsilon written in": wrong(
             "outside",
             "inside",
-            says="differs by up to",
+            says="is written in as 1e-08",
             change={"(eps /": "(1e-8 /", "return q * eps": "return q * 1e-8"},
         ),
         "a number for inside": wrong(
@@ -548,7 +548,7 @@ def hat_variance(beta, t):
             "none", says="raised ZeroDivisionError", change={"ratio >= 1": "ratio > 1"}
         ),
         "infinite wherever beta1 > beta2": wrong(
-            "formula", says="infinite where it should not be", change={"ratio >= 1": "beta1 > beta2"}
+            "formula", says="infinite, but for these betas there is one", change={"ratio >= 1": "beta1 > beta2"}
         ),
         "the defaults written in": wrong(
             "formula",
@@ -557,7 +557,9 @@ def hat_variance(beta, t):
             change={"(1 - beta1) / math.sqrt((1 - beta2) * (1 - ratio))": "7.270288"},
         ),
         "no 1 for equal betas": wrong(
-            "special", says="infinite where it should not be", change={"ratio >= 1": "ratio >= 1 or beta1 == beta2"}
+            "special",
+            says="infinite, but for these betas there is one",
+            change={"ratio >= 1": "ratio >= 1 or beta1 == beta2"},
         ),
     },
 }

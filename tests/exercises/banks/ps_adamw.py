@@ -467,7 +467,11 @@ def decay_reach(rates, weight_decay):
             change={"return kept, reach": "return 1 - kept, reach"},
         ),
         "reach and kept exchanged": wrong(
-            "kept", "reach", "edges", says="differs by", change={"return kept, reach": "return reach, kept"}
+            "kept",
+            "reach",
+            "edges",
+            says="exchanged: mind the order",
+            change={"return kept, reach": "return reach, kept"},
         ),
         "the reach without decay": wrong(
             "reach",
@@ -518,7 +522,11 @@ def decay_reach(rates, weight_decay):
             change={"return kept, reach": "return kept, kept * sum(rates)"},
         ),
         "one step too few": wrong(
-            "kept", "reach", "edges", says="differs by", change={"for lr in rates:": "for lr in rates[1:]:"}
+            "kept",
+            "reach",
+            "edges",
+            says="the first one is left out",
+            change={"for lr in rates:": "for lr in rates[1:]:"},
         ),
         "the visible example": wrong(
             "kept", "reach", "edges", says="differs by", change={"return kept, reach": "return 0.72, 0.7"}
@@ -602,7 +610,7 @@ def decay_reach(rates, weight_decay):
             says="changes theta",
             change={"y = theta - lr * d * m_hat": "y = theta.sub_(lr * d * m_hat)"},
         ),
-        "uphill": wrong(*PROXIMAL_ALL, says="differs by", change={"y = theta - lr": "y = theta + lr"}),
+        "uphill": wrong(*PROXIMAL_ALL, says="a sign: ", change={"y = theta - lr": "y = theta + lr"}),
         "the course's own": wrong(
             *PROXIMAL_ALL,
             says="uses optbias.theory.proximal, which this task does not allow",
@@ -696,7 +704,7 @@ def adamw_rest_point(curvature, centre, weight_decay, eps):
             change={"return 2 *": "return centre\n    return 2 *"},
         ),
         "no half in the formula": wrong(
-            *REST_ALL, says="differs by", change={"return 2 * curvature": "return curvature"}
+            *REST_ALL, says="the factor `2` is missing", change={"return 2 * curvature": "return curvature"}
         ),
         "numbers only": wrong(*REST_ALL, says="adamw_rest_point raised", change={"torch.sqrt(": "math.sqrt("}),
         "the centre changed in place": wrong(

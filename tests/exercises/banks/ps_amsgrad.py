@@ -106,7 +106,10 @@ def amsgrad_step(params, grads, state, hyper):
         ),
         "Python's max": wrong(*WHOLE, says="amsgrad_step raised", change={V_MAX: 'v_max = max(state["v_max"], v)'}),
         "the defaults written in": wrong(
-            *STEP, "state", says="differs by up to", change={V: 'v = 0.999 * state["v"] + 0.001 * grads**2'}
+            *STEP,
+            "state",
+            says="`beta2` is written in as 0.999",
+            change={V: 'v = 0.999 * state["v"] + 0.001 * grads**2'},
         ),
         "params alone": wrong(
             *WHOLE, says="must return two things", change={RETURN: 'return params - hyper["lr"] * step'}

@@ -273,7 +273,7 @@ def descent_limit(A, b, w0):
         "the examples": wrong(
             "formula",
             "limits",
-            says="differs by up to",
+            says="is written in as 0.9",
             code="""
 # exercise: bias-bracket
 def bracket(beta, rho, eps, g):
@@ -321,7 +321,7 @@ def threshold(beta, rho, eps):
         ),
         "always infinite": wrong(
             "formula",
-            says="infinite where it should not be",
+            says="infinite, but here the bracket becomes negative",
             code="""
 # exercise: bias-threshold
 def threshold(beta, rho, eps):

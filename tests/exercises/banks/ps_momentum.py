@@ -147,7 +147,7 @@ def momentum_step(params, grads, state, hyper):
             "ema",
             "ball",
             "state",
-            says="differs by",
+            says="`beta` is written in as 0.9",
             change={"share = 1": 'hyper = hyper | {"lr": 0.1, "beta": 0.9}\n    share = 1'},
         ),
     },
@@ -323,12 +323,12 @@ def momentum_switch(given, wanted, lr, beta, m):
         ),
         "uphill": wrong(
             *SLOPE_ALL,
-            says="differs by",
+            says="turned everywhere",
             change={"return lr * steps": "return -lr * steps", "average = lr": "average = -lr"},
         ),
         "the visible numbers": wrong(
             *SLOPE_ALL,
-            says="differs by",
+            says="`lr` is written in as 0.1",
             change={'if form == "dampened":': 'lr, beta = 0.1, 0.9\n    if form == "dampened":'},
         ),
         "the surplus in the limit": wrong(
@@ -462,7 +462,9 @@ def momentum_motion(lr_curvature, beta, form):
             },
         ),
         "the curvature forgotten": wrong(*STABLE_ALL, says="divide by the curvature", change={" / curvature": ""}),
-        "times the curvature": wrong(*STABLE_ALL, says="differs by", change={" / curvature": " * curvature"}),
+        "times the curvature": wrong(
+            *STABLE_ALL, says="divide by the curvature, do not multiply", change={" / curvature": " * curvature"}
+        ),
         "the average like the heavy ball": wrong(
             "ema",
             says="that is the heavy ball's limit: the average's steps",
@@ -575,7 +577,7 @@ def momentum_motion(lr_curvature, beta, form):
             says="that is the average's lr",
             change={'lr / (1 - beta) if form == "ema" else lr': "lr / (1 - beta)"},
         ),
-        "the ends exchanged": wrong("beta", says="differs by", change={"(high - low)": "(low - high)"}),
+        "the ends exchanged": wrong("beta", says="exchanged", change={"(high - low)": "(low - high)"}),
         "another order": wrong(
             *PAIR_ALL,
             says="differs by",
@@ -664,7 +666,7 @@ def ema_deficit(gradients, lr, beta):
         ),
         "never negative": wrong(
             "varied",
-            says="differs by",
+            says="without their signs",
             change={"for g in gradients:": "for g in map(abs, gradients):"},
         ),
         "the heavy ball's memory": wrong(

@@ -259,7 +259,7 @@ def newton_step(params, grads, hessian, lr, divide_by):
         ),
         "the eigenvectors the wrong way round": wrong(
             "absolute",
-            says="differs by",
+            says="the eigenvectors are transposed",
             change={"vectors @ torch.diag(values.abs()) @ vectors.T": "vectors.T @ torch.diag(values.abs()) @ vectors"},
         ),
         "the absolute diagonal": wrong(
@@ -515,7 +515,7 @@ def rmsprop_step(params, grads, state, hyper):
         ),
         "the visible numbers": wrong(
             *LENGTH_ALL,
-            says="differs by",
+            says="`lr` is written in as 0.1",
             change={'if rule == "adagrad":': 'lr, rho = 0.1, 0.9\n    if rule == "adagrad":'},
         ),
     },
@@ -604,7 +604,7 @@ def jacobi_condition(kappa, angle):
         "one axis only": wrong(
             "first",
             "all",
-            says="differs by",
+            says="the same entry of the diagonal is taken twice",
             change={"(sin**2 + kappa * cos**2)": "(cos**2 + kappa * sin**2)"},
         ),
     },
