@@ -67,6 +67,12 @@ def test_a_formula_without_blanks_keeps_its_meaning():
     assert plain.markdown("$a<b$") == "$a< b$"
 
 
+def test_a_terminal_is_not_moved_by_what_a_student_wrote():
+    said = plain.on_terminal("\x1b]0;owned\x07\x1b[2J\u202egnp.txt\n\ud800 caf\xe9")
+    assert said == "\\x1b]0;owned\\x07\\x1b[2J\\u202egnp.txt\\n\\ud800 caf\xe9"
+    assert len(plain.on_terminal("x" * 1000)) == 300
+
+
 def test_outputs_keep_text_and_pictures_only():
     given = {
         "output_type": "display_data",

@@ -143,6 +143,37 @@ def _huge_file(folder: Path) -> None:
         file.truncate(300 << 20)
 
 
+def _many_cells(folder: Path) -> None:
+    notebook = solved()
+    text = {"cell_type": "markdown", "metadata": {}, "source": ["x"]}
+    notebook["cells"] += [text] * 100_000 + [damaged.code_cell([])] * 1_000
+    put(folder, notebook)
+
+
+def _hundred_megabytes(folder: Path) -> None:
+    notebook = solved()
+    notebook["cells"].append(damaged.code_cell(["# " + "x" * 100_000_000]))
+    put(folder, notebook)
+
+
+def _odd_json(folder: Path) -> None:
+    """Numbers that are none, numbers without end, keys twice, ids of control characters, metadata ever deeper."""
+    notebook = solved()
+    for number, cell in enumerate(notebook["cells"]):
+        cell["id"] = f"\x1b[31m\u202e{number % 3}\ud800"
+    text = json.dumps(notebook)
+    deep = '{"a":' * 500 + "1" + "}" * 500
+    extra = f'"metadata": {{"n": NaN, "x": 1e999, "big": {"9" * 10_000}, "deep": {deep}}}, "metadata": {{}}, "odd": '
+    put(folder, text.replace('"nbformat_minor": ', extra + '0, "nbformat_minor": ', 1))
+
+
+def _pipes_and_names(folder: Path) -> None:
+    put(folder, solved())
+    os.mkfifo(folder / "data.csv")
+    put(folder, "x", "\x1b]0;owned\x07\x1b[2J<img src=x onerror=alert(1)>.txt")
+    put(folder, "x", "..%2f..%2fgradebook.db")
+
+
 def _many_files(folder: Path) -> None:
     put(folder, solved())
     for number in range(500):
@@ -172,6 +203,10 @@ DAMAGE |= {
     "huge outputs": Case(_huge_outputs),
     "a huge file": Case(_huge_file, "all", "", "too large"),
     "500 files": Case(_many_files),
+    "100,000 cells": Case(_many_cells),
+    "a cell of 100 MB": Case(_hundred_megabytes),
+    "odd JSON": Case(_odd_json),
+    "a pipe and names with escapes": Case(_pipes_and_names, "all", "", "no ordinary file"),
     "a warning": of_answer("import warnings\nwarnings.warn('careful')"),
     "standard error": of_answer("import sys\nprint('x', file=sys.stderr)"),
     "the file descriptor 2": of_answer("import os\nos.write(2, b'x')"),
@@ -220,6 +255,48 @@ DAMAGE |= {
     ),
     "a syntax error in one answer": of_knee("def knee(q, eps, inside:\n    return", "there is no knee"),
     "returns 100 MB": of_knee("import torch\ndef knee(q, eps, inside):\n    return torch.zeros(13_000_000)", ""),
+    "shared memory in many processes": of_knee(
+        "import mmap, os, time\ndef knee(q, eps, inside):\n    for _ in range(12):\n        if os.fork() == 0:\n"
+        "            m = mmap.mmap(-1, 400 << 20)\n            for i in range(0, 400 << 20, 4096): m[i] = 1\n"
+        "            time.sleep(60)\n            os._exit(0)\n    time.sleep(60)",
+        "memory",
+    ),
+    "memory that no process holds": of_knee(
+        "import os\ndef knee(q, eps, inside):\n    return os.memfd_create('x')", "not permitted"
+    ),
+    "a million empty files": of_knee(
+        "def knee(q, eps, inside):\n    for i in range(1_000_000):\n        open(f'f{i}', 'w').close()", "OSError"
+    ),
+    "stops itself": of_knee("import os\ndef knee(q, eps, inside):\n    os.kill(os.getpid(), 19)", "took longer"),
+    "answers byte by byte": of_knee(
+        "import os, time\ndef knee(q, eps, inside):\n    while True:\n        for fd in range(3, 64):\n"
+        "            try: os.write(fd, b'\\0')\n            except OSError: pass\n        time.sleep(0.2)",
+        "",
+    ),
+    "asks the grader for ever": of_knee(
+        "import os\nfrom optbias.grading import codec\ndef knee(q, eps, inside):\n"
+        "    frame = codec.encode({'function': 0, 'arguments': ()})\n    while True:\n        for fd in range(3, 64):\n"
+        "            try: os.write(fd, frame)\n            except OSError: pass",
+        "",
+    ),
+    "odd results": Case(
+        lambda folder: put(
+            folder,
+            solved(
+                adam_step="# exercise: adam-step\ndef adam_step(*a):\n    yield a[0]",
+                adam_uncorrected="# exercise: adam-uncorrected\nclass F(float):\n    def __float__(self): raise SystemExit\n"
+                "    def __eq__(self, o): return True\n    __hash__ = None\ndef uncorrected_factor(*a): return F(3)",
+                adam_variance="# exercise: adam-variance\ndef hat_variance(*a):\n    x = 1.0\n"
+                "    for _ in range(100_000): x = [x]\n    return x",
+                adam_knee="# exercise: adam-knee\ndef knee(*a): return 3 ** 2500",
+                adam_long_step="# exercise: adam-long-step\nimport torch\ndef long_step(*a):\n"
+                "    return torch.zeros(9, device='meta')",
+                adam_bound="# exercise: adam-bound\nclass R:\n    def __reduce__(self): return (exit, ())\n"
+                "    def __array__(self, *a, **k): raise SystemExit\ndef largest_step(*a): return {1.0: R(), None: R()}",
+            ),
+        ),
+        ("adam-",),
+    ),
     "returns itself": of_knee("def knee(q, eps, inside):\n    x = []\n    x.append(x)\n    return x", ""),
 }
 

@@ -15,6 +15,7 @@ from typing import Any
 from optbias.exercises._answers import SEED_VARIABLE
 from optbias.grading import assignment, report
 from optbias.grading.assignment import Assignment, AssignmentError
+from optbias.grading.plain import on_terminal
 from optbias.grading.pool import Cluster, Job, Local, Work
 from optbias.grading.sandbox import UNPROTECTED, Limits, SandboxError, why_not
 from optbias.grading.session import STATES, Result
@@ -139,10 +140,10 @@ def _say(results: Mapping[str, Result]) -> None:
     for state in ("repaired", "rejected", "failed"):
         for name, result in sorted(results.items()):
             if result.state == state:
-                print(f"  {name}: {state}: {'; '.join(result.reasons)[:300]}")
+                print(f"  {on_terminal(name)}: {state}: {on_terminal('; '.join(result.reasons))}")
     for name, result in sorted(results.items()):
         if result.suspicious:
-            print(f"  {name}: worth a look: {'; '.join(result.suspicious)[:300]}")
+            print(f"  {on_terminal(name)}: worth a look: {on_terminal('; '.join(result.suspicious))}")
 
 
 def _seed_mark() -> str:
@@ -312,9 +313,9 @@ def _regraded(
     changes = differences(before, {name: result for name, result in results.items() if name not in failed})
     print(f"{len(results)} graded again; {len({change[0] for change in changes})} of them get other points")
     for student, name, old, new, said in changes:
-        print(f"  {student}: {name}: {_worth(old)} -> {_worth(new)}: {said[:200]}")
+        print(f"  {student}: {name}: {_worth(old)} -> {_worth(new)}: {on_terminal(said, 200)}")
     for name, result in sorted(failed.items()):
-        print(f"  {name}: failed: {'; '.join(result.reasons)[:300]}")
+        print(f"  {on_terminal(name)}: failed: {on_terminal('; '.join(result.reasons))}")
     if not options.yes:
         print("Nothing was written. The same command with --yes writes it.")
         return 1 if failed else 0
@@ -413,6 +414,6 @@ def _folder(options: argparse.Namespace) -> int:
         pages.append(page)
         failed = failed or any(result.state == "failed" for result in results.values())
     for path in nothing:
-        print(f"  {path}: left out, it answers none of {', '.join(among)}")
+        print(f"  {on_terminal(str(path))}: left out, it answers none of {', '.join(among)}")
     print("report: " + ", ".join(map(str, pages)))
     return 1 if failed else 0

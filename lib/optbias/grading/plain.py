@@ -42,6 +42,11 @@ def shortened(text: str, longest: int = LONGEST_OUTPUT) -> str:
     return text if len(text) <= longest else f"{text[:longest]}\n... cut: {len(text):,} characters ..."
 
 
+def on_terminal(text: str, longest: int = 300) -> str:
+    """``text`` for a terminal: what moves its cursor, sets its title or turns the direction is spelled out."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:longest])
+
+
 def output(given: MutableMapping[str, Any]) -> dict[str, Any] | None:
     """An output of a cell as text and pictures only; None if nothing of it may stay."""
     kind = given.get("output_type")

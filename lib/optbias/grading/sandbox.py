@@ -261,7 +261,6 @@ def command(program: Sequence[str], words: Sequence[str], stubs: Path, user: int
 # -- what it uses ----------------------------------------------------------------------------------------------------
 
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def descendants(process: int) -> list[int]:
@@ -295,12 +294,15 @@ def usage(processes: Iterable[int]) -> Usage:
         try:
             with open(f"/proc/{number}/stat") as file:
                 fields = file.read().rpartition(")")[2].split()
-            with open(f"/proc/{number}/statm") as file:
-                pages = file.read().split()
+            with open(f"/proc/{number}/status") as file:
+                status = file.read()
         except OSError:
             continue
         total.cpu += sum(map(int, fields[11:15])) / _TICKS
-        total.memory += max(0, int(pages[1]) - int(pages[2])) * _PAGE
+        # What is shared among processes is memory too: without it twenty children could fill the machine.
+        for row in status.splitlines():
+            if row.startswith(("RssAnon:", "RssShmem:")):
+                total.memory += int(row.split()[1]) << 10
         total.processes += 1
         total.busy = total.busy or fields[0] in "RD"
         if not total.busy and int(fields[17]) > 1:  # another thread may run
@@ -316,7 +318,8 @@ def shared_out(processes: Iterable[int]) -> int:
     for number in processes:
         with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{number}/smaps_rollup") as file:
             rows = {row.split(":")[0]: row.split()[1] for row in file.read().splitlines()[1:]}
-            total += int(rows["Pss_Anon"] if "Pss_Anon" in rows else rows["Pss"]) << 10
+            parts = [rows[key] for key in ("Pss_Anon", "Pss_Shmem") if key in rows] or [rows["Pss"]]
+            total += sum(map(int, parts)) << 10
     return total
 
 
