@@ -9,11 +9,15 @@ tests really make:
 * ``C`` of either sign            some call has a negative number, some a positive one
 * any shape                       params are a number or a vector in one call, a matrix in another
 * ``form`` one of ``ema``, ``heavy_ball``   each of these is used, and no other
+
+and a few phrases in plain words, :data:`PHRASES`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -81,6 +85,50 @@ def values(made: list[dict[str, Any]], key: str) -> list[float]:
     return found
 
 
+def tensors(made: list[dict[str, Any]]) -> list[torch.Tensor]:
+    given = [v for one in made for value in one.values() for v in (value if isinstance(value, list) else [value])]
+    return [one for one in given if isinstance(one, torch.Tensor)]
+
+
+def both(found: list[bool]) -> bool:
+    """Whether there are calls of either kind."""
+    return True in found and False in found
+
+
+def sides(one: dict[str, Any]) -> set[bool]:
+    """Where the entries of a call lie: True outside of the box that its arguments describe, False inside."""
+    radius = one["radius"] if "radius" in one else 1 / one.get("weight_decay", one.get("lam"))
+    place = next(one[key] for key in ("theta", "centre", "w0") if key in one)
+    return set((torch.as_tensor(place).abs() > radius).flatten().tolist())
+
+
+PHRASES: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
+    r"also empty ones": lambda made: any(one.numel() == 0 for one in tensors(made)),
+    r"also an empty one": lambda made: any(value == [] for one in made for value in one.values()),
+    r"gradients of any scale": lambda made: (
+        max(sizes := [v for v in map(abs, values(made, "grads")) if v > 0]) > 1e4 * min(sizes)
+    ),
+    r"(inside the box and outside|outside and inside)": lambda made: set().union(*map(sides, made)) == {True, False},
+    r"equal betas, too": lambda made: any(one["beta1"] == one["beta2"] for one in made),
+    r"in either order and equal": lambda made: (
+        {(one["beta"] > one["rho"]) - (one["beta"] < one["rho"]) for one in made} == {-1, 0, 1}
+    ),
+    r"the same one, too": lambda made: any(one["given"] == one["wanted"] for one in made),
+    r"equal ones, too": lambda made: any(one["smallest"] == one["largest"] for one in made),
+    r"a number or a tensor": lambda made: both([isinstance(one["m"], torch.Tensor) for one in made]),
+    r"(matrices|vectors) of any (size|length)": lambda made: len({tuple(one.shape) for one in tensors(made)}) > 1,
+    r"more columns than rows": lambda made: all(one["A"].shape[1] > one["A"].shape[0] for one in made),
+    r"one \w+([ -]\w+)? or more": lambda made: both(
+        [len(value) == 1 for one in made for value in one.values() if isinstance(value, list)]
+    ),
+    r"both places": lambda made: {one["inside"] for one in made} == {True, False},
+    r"may rise as well as fall": lambda made: any(
+        b > a for one in made for a, b in pairwise(one["losses"]) if len(one["losses"]) > 1
+    ),
+}
+"""Freedoms in plain words, and what the calls must show then."""
+
+
 def problems(line: str, made: list[dict[str, Any]]) -> list[str]:
     """What the line claims and the calls do not show."""
     wrong = []
@@ -110,6 +158,9 @@ def problems(line: str, made: list[dict[str, Any]]) -> list[str]:
         seen = {one[key] for one in made if key in one}
         if wanted != seen:
             wrong.append(f"{key} is {sorted(seen)} in the tests and {sorted(wanted)} in the text")
+    wrong += [
+        f"no call shows {phrase!r}" for phrase, seen in PHRASES.items() if re.search(phrase, line) and not seen(made)
+    ]
     named = set(re.findall(r"`([\w ]+)` (?:from|may be|of either sign|one of)", line))
     known = {key for one in made for key in one}
     wrong += [f"there is no argument {word}" for word in sorted(named - known)]
@@ -131,6 +182,13 @@ def test_the_hidden_tests_use_each_freedom_and_stay_in_the_domain(name, monkeypa
     made = calls(name, monkeypatch)
     wrong = {task: found for task, (line,) in lines(name).items() if (found := problems(line, made[task]))}
     assert not wrong
+
+
+def test_every_phrase_is_used_and_can_fail():
+    every = " ".join(line for name in NAMES for (line,) in lines(name).values())
+    assert not [phrase for phrase in PHRASES if not re.search(phrase, every)]
+    made = [{"given": "ema", "wanted": "velocity", "m": 1.0}]
+    assert problems("`given` one of `ema`, the same one, too; a number or a tensor", made)
 
 
 def test_the_phrases_are_understood():
