@@ -53,6 +53,7 @@ ADAM = (
 
 @family("adam-step", groups=ADAM, elementwise=True)
 def adam_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
+    """The formula of ``adam-step``."""
     t = state["t"] + 1
     m = slip(
         hyper["beta1"] * state["m"] + (1 - hyper["beta1"]) * grads,
@@ -102,6 +103,7 @@ def adam_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
 
 @family("adam-uncorrected", groups=(("beta1", "beta2"),))
 def uncorrected_factor(beta1: Any, beta2: Any, t: Any) -> Any:
+    """The formula of ``adam-uncorrected``."""
     return slip(
         (1 - beta1**t) / sqrt(1 - beta2**t),
         "that is the hat of m alone",
@@ -117,6 +119,7 @@ def uncorrected_factor(beta1: Any, beta2: Any, t: Any) -> Any:
 
 @family("adam-variance")
 def hat_variance(beta: Any, t: Any) -> Any:
+    """The formula of ``adam-variance``."""
     n = slip(
         t, "one weight is missing: the sum has t of them", t - 1, "one weight too many: the sum has t of them", t + 1
     )
@@ -134,6 +137,7 @@ def hat_variance(beta: Any, t: Any) -> Any:
 
 @family("adam-knee")
 def knee(q: Any, eps: Any, inside: Any) -> Any:
+    """The formula of ``adam-knee``."""
     if inside:
         return slip(q * sqrt(eps / (1 - q**2)), "that is the gradient for epsilon outside the root", q * eps / (1 - q))
     return slip(
@@ -147,6 +151,7 @@ def knee(q: Any, eps: Any, inside: Any) -> Any:
 
 @family("adam-bound", groups=(("beta1", "beta2"),))
 def largest_step(beta1: Any, beta2: Any) -> Any:
+    """The formula of ``adam-bound``."""
     ratio = beta1**2 / beta2
     if ratio >= 1:
         return inf
@@ -158,6 +163,7 @@ def largest_step(beta1: Any, beta2: Any) -> Any:
 
 @family("adamw-step", groups=ADAM, elementwise=True)
 def adamw_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
+    """The formula of ``adamw-step``."""
     t = state["t"] + 1
     coupled = slip(0.0, "your decay is coupled: it went into the gradient, and from there into m and v", 1.0)
     g = slip(
@@ -215,6 +221,7 @@ def adamw_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
 
 @family("box-adamw", groups=ADAM, elementwise=True)
 def box_adamw(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
+    """The formula of ``box-adamw``."""
     t = state["t"] + 1
     coupled = slip(0.0, "your decay is coupled: it went into the gradient, and from there into m and v", 1.0)
     g = slip(
@@ -270,6 +277,7 @@ def box_adamw(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
 
 @family("adam-l2-step", groups=ADAM, elementwise=True)
 def adam_l2_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
+    """The formula of ``adam-l2-step``."""
     t = state["t"] + 1
     g = slip(
         grads + hyper["weight_decay"] * params,
@@ -325,6 +333,7 @@ PROGRAMS += ("heavy ball penalty", "heavy ball decay", "adam penalty", "adamw in
 
 @family("ridge-strength", groups=(("lr", "beta", "eps", "weight_decay"),), choices={"program": PROGRAMS})
 def ridge_strength(program: Any, hyper: Any) -> Any:
+    """The formula of ``ridge-strength``."""
     if program == "gd full penalty":
         return 2 * hyper["weight_decay"]
     if program == "gd decay without rate":
@@ -344,6 +353,7 @@ def ridge_strength(program: Any, hyper: Any) -> Any:
 
 @family("decay-reach")
 def decay_reach(rates: Any, weight_decay: Any) -> Any:
+    """The formula of ``decay-reach``."""
     kept = 1.0
     reach = 0.0
     count = 0
@@ -376,6 +386,7 @@ def decay_reach(rates: Any, weight_decay: Any) -> Any:
 
 @family("proximal-step", choices={"penalty": ("plain", "weighted", "linearised")}, elementwise=True)
 def proximal_step(theta: Any, m_hat: Any, d: Any, lr: Any, weight_decay: Any, penalty: Any) -> Any:
+    """The formula of ``proximal-step``."""
     y = theta - lr * d * m_hat
     if penalty == "plain":
         return slip(
@@ -400,6 +411,7 @@ def proximal_step(theta: Any, m_hat: Any, d: Any, lr: Any, weight_decay: Any, pe
 
 @family("adamw-rest-point", elementwise=True)
 def adamw_rest_point(curvature: Any, centre: Any, weight_decay: Any, eps: Any) -> Any:
+    """The formula of ``adamw-rest-point``."""
     wide = weight_decay * size(centre)
     b = slip(
         curvature * (1 + wide) + eps * weight_decay,
@@ -420,6 +432,7 @@ def adamw_rest_point(curvature: Any, centre: Any, weight_decay: Any, eps: Any) -
 
 @family("ridge-counterexample", groups=(("curvature", "weight_decay"),))
 def ridge_counterexample(curvature: Any, weight_decay: Any, distance: Any) -> Any:
+    """The formula of ``ridge-counterexample``."""
     limit = 1 / weight_decay
     ridge = slip(
         limit + distance,
@@ -439,6 +452,7 @@ def ridge_counterexample(curvature: Any, weight_decay: Any, distance: Any) -> An
 
 @family("amsgrad-step", groups=(*ADAM, ("v", "v_max", "old v_max"), ("old v", "old v_max")), elementwise=True)
 def amsgrad_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
+    """The formula of ``amsgrad-step``."""
     m = slip(
         hyper["beta1"] * state["m"] + (1 - hyper["beta1"]) * grads,
         "m is the gradient itself: there is no memory in it",
@@ -485,6 +499,7 @@ def amsgrad_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
 
 @family("amsgrad-drift", groups=(("v1", "v2", "v3"),))
 def drift(C: Any, beta2: Any) -> Any:
+    """The formula of ``amsgrad-drift``."""
     share = slip(
         (1 - beta2) / (1 - beta2**3),
         "the geometric sum over the earlier cycles is missing: the factor 1 / (1 - beta2**3)",
@@ -512,6 +527,7 @@ def drift(C: Any, beta2: Any) -> Any:
 
 @family("amsgrad-break-even", pairs=False, by_hand=True)
 def break_even(C: Any) -> Any:
+    """The formula of ``amsgrad-break-even``."""
     low = 0.0
     high = 1.0
     for _ in range(50):
@@ -543,6 +559,7 @@ def break_even(C: Any) -> Any:
 
 @family("amsgrad-regret")
 def regret(slopes: Any, points: Any) -> Any:
+    """The formula of ``amsgrad-regret``."""
     paid = 0.0
     slope = 0.0
     last = 0.0
@@ -586,6 +603,7 @@ def regret(slopes: Any, points: Any) -> Any:
 
 @family("amsgrad-two-cycle")
 def amplitude(lr: Any, beta1: Any, eps: Any, c: Any) -> Any:
+    """The formula of ``amsgrad-two-cycle``."""
     jump = lr * (1 - beta1) / (1 + beta1)
     a = jump / 2 - eps / c
     return slip(
@@ -602,6 +620,7 @@ def amplitude(lr: Any, beta1: Any, eps: Any, c: Any) -> Any:
 
 @family("bias-steepest", choices={"norm": ("linf", "l2", "l1")}, groups=(("lr", "weight_decay"),))
 def steepest_step(params: Any, grads: Any, hyper: Any) -> Any:
+    """The formula of ``bias-steepest``."""
     if hyper["norm"] == "linf":
         along = slip(
             sign(grads),
@@ -640,6 +659,7 @@ def steepest_step(params: Any, grads: Any, hyper: Any) -> Any:
 
 @family("bias-limits", groups=(("a", "b"),))
 def limits(a: Any, b: Any, lam: Any) -> Any:
+    """The formula of ``bias-limits``."""
     radius = 1 / lam
     box = slip(
         clamp(b, -radius, radius),
@@ -656,6 +676,7 @@ def limits(a: Any, b: Any, lam: Any) -> Any:
 
 @family("bias-least-squares")
 def descent_limit(A: Any, b: Any, w0: Any) -> Any:
+    """The formula of ``bias-least-squares``."""
     start = w0
     residual = b - A @ w0
     across = transposed(A)
@@ -668,6 +689,7 @@ def descent_limit(A: Any, b: Any, w0: Any) -> Any:
 
 @family("bias-bracket", groups=(("beta", "rho"),))
 def bracket(beta: Any, rho: Any, eps: Any, g: Any) -> Any:
+    """The formula of ``bias-bracket``."""
     share = slip(
         g**2 / (g**2 + eps),
         "the share is that of epsilon outside the root",
@@ -694,6 +716,7 @@ def bracket(beta: Any, rho: Any, eps: Any, g: Any) -> Any:
 
 @family("bias-threshold", groups=(("beta", "rho"),))
 def threshold(beta: Any, rho: Any, eps: Any) -> Any:
+    """The formula of ``bias-threshold``."""
     share = slip(
         ((1 + beta) / (1 - beta)) / ((1 + rho) / (1 - rho)),
         "the lags alone: each has (1 + beta) / (1 - beta), not beta / (1 - beta)",
@@ -719,6 +742,7 @@ def threshold(beta: Any, rho: Any, eps: Any) -> Any:
 
 @family("momentum-step", choices={"form": ("ema", "heavy_ball")}, groups=(("m", "old m", "grads"),), elementwise=True)
 def momentum_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
+    """The formula of ``momentum-step``."""
     t = state["t"] + 1
     share = 1.0
     if hyper["form"] == "ema":
@@ -762,6 +786,7 @@ CONVENTIONS = ("ema", "heavy_ball", "velocity")
 
 @family("momentum-switch", choices={"given": CONVENTIONS, "wanted": CONVENTIONS})
 def momentum_switch(given: Any, wanted: Any, lr: Any, beta: Any, m: Any) -> Any:
+    """The formula of ``momentum-switch``."""
     if given == "ema":
         rate = (1 - beta) * lr
         memory = slip(
@@ -798,6 +823,7 @@ def momentum_switch(given: Any, wanted: Any, lr: Any, beta: Any, m: Any) -> Any:
 
 @family("slope-distance", choices={"form": ("ema", "heavy_ball", "dampened")})
 def slope_distance(form: Any, lr: Any, beta: Any, steps: Any) -> Any:
+    """The formula of ``slope-distance``."""
     lag = slip(
         beta * (1 - beta**steps) / (1 - beta),
         "the sum of beta^t runs from t = 1 to T: a factor beta is missing in the lag",
@@ -833,6 +859,7 @@ def slope_distance(form: Any, lr: Any, beta: Any, steps: Any) -> Any:
 
 @family("momentum-motion", choices={"form": ("ema", "heavy_ball")})
 def momentum_motion(lr_curvature: Any, beta: Any, form: Any) -> Any:
+    """The formula of ``momentum-motion``."""
     a = lr_curvature
     if form == "ema":
         a = slip(
@@ -872,6 +899,7 @@ def momentum_motion(lr_curvature: Any, beta: Any, form: Any) -> Any:
 
 @family("stable-rate", choices={"form": ("heavy_ball", "ema", "nesterov")})
 def stable_rate(beta: Any, curvature: Any, form: Any) -> Any:
+    """The formula of ``stable-rate``."""
     limit = slip(
         2 * (1 + beta) / curvature,
         "that is where the roots become real again, (1 + sqrt(beta))**2; they stay inside the unit circle for a while",
@@ -902,6 +930,7 @@ def stable_rate(beta: Any, curvature: Any, form: Any) -> Any:
     choices={"form": ("heavy_ball", "ema")},
 )
 def best_pair(smallest: Any, largest: Any, form: Any) -> Any:
+    """The formula of ``best-pair``."""
     low = sqrt(smallest)
     high = sqrt(largest)
     rate = slip(
@@ -933,6 +962,7 @@ def best_pair(smallest: Any, largest: Any, form: Any) -> Any:
 
 @family("ema-deficit")
 def ema_deficit(gradients: Any, lr: Any, beta: Any) -> Any:
+    """The formula of ``ema-deficit``."""
     missing = 0.0
     m = 0.0
     plain = 0.0
@@ -968,6 +998,7 @@ def ema_deficit(gradients: Any, lr: Any, beta: Any) -> Any:
 
 @family("condition-number", groups=(("hessian", "preconditioner"),))
 def condition_number(hessian: Any, preconditioner: Any) -> Any:
+    """The formula of ``condition-number``."""
     divided = slip(
         solve(preconditioner, hessian),
         "that is the condition number of P H: divide by P, do not multiply",
@@ -997,6 +1028,7 @@ def condition_number(hessian: Any, preconditioner: Any) -> Any:
 
 @family("newton-step", choices={"divide_by": ("hessian", "absolute", "diagonal")}, groups=(("params", "grads"),))
 def newton_step(params: Any, grads: Any, hessian: Any, lr: Any, divide_by: Any) -> Any:
+    """The formula of ``newton-step``."""
     if divide_by == "diagonal":
         along = slip(
             grads / diagonal(hessian),
@@ -1038,6 +1070,7 @@ def newton_step(params: Any, grads: Any, hessian: Any, lr: Any, divide_by: Any) 
 
 @family("line-search-step", groups=(("g", "params"), ("new", "params"), ("new", "g")))
 def line_search_step(params: Any, hessian: Any) -> Any:
+    """The formula of ``line-search-step``."""
     g = hessian @ params
     top = g @ g
     below = g @ (hessian @ g)
@@ -1077,6 +1110,7 @@ def line_search_step(params: Any, hessian: Any) -> Any:
 
 @family("adagrad-step", groups=(("s", "old s"), ("s", "grads")), elementwise=True)
 def adagrad_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
+    """The formula of ``adagrad-step``."""
     t = state["t"] + 1
     s = slip(
         state["s"] + grads**2,
@@ -1114,6 +1148,7 @@ def adagrad_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
 
 @family("rmsprop-step", groups=(("v", "old v"), ("v", "grads")), elementwise=True)
 def rmsprop_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
+    """The formula of ``rmsprop-step``."""
     t = state["t"] + 1
     v = slip(
         hyper["rho"] * state["v"] + (1 - hyper["rho"]) * grads**2,
@@ -1152,6 +1187,7 @@ def rmsprop_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
 
 @family("slope-length", choices={"rule": ("adagrad", "rmsprop", "corrected", "gradient descent")})
 def slope_length(rule: Any, t: Any, gradient: Any, lr: Any, rho: Any) -> Any:
+    """The formula of ``slope-length``."""
     if rule == "adagrad":
         return slip(
             lr / sqrt(t),
@@ -1185,6 +1221,7 @@ def slope_length(rule: Any, t: Any, gradient: Any, lr: Any, rho: Any) -> Any:
 
 @family("jacobi-condition")
 def jacobi_condition(kappa: Any, angle: Any) -> Any:
+    """The formula of ``jacobi-condition``."""
     c1 = cos(angle)
     s1 = sin(angle)
     beside = slip(
@@ -1218,6 +1255,7 @@ def jacobi_condition(kappa: Any, angle: Any) -> Any:
 
 
 def turned(kappa: float, angle: float) -> float:
+    """The answer to ``jacobi-condition`` for another angle."""
     s1, c1 = sin(angle), cos(angle)
     c = (kappa - 1) * abs(s1 * c1) / sqrt((c1**2 + kappa * s1**2) * (s1**2 + kappa * c1**2))
     return (1 + c) / (1 - c)
@@ -1225,6 +1263,7 @@ def turned(kappa: float, angle: float) -> float:
 
 @family("curvature-counterexample", groups=(("curvature", "wanted"),))
 def curvature_counterexample(curvature: Any, wanted: Any) -> Any:
+    """The formula of ``curvature-counterexample``."""
     point = slip(
         wanted / curvature,
         "the root of the curvature is taken: the gradient is curvature * theta",
@@ -1252,6 +1291,7 @@ def curvature_counterexample(curvature: Any, wanted: Any) -> Any:
 
 @family("hill-adam", groups=(*ADAM, ("beta", "rho")), elementwise=True)
 def adam_inside(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
+    """The formula of ``hill-adam``."""
     t = state["t"] + 1
     m = slip(
         hyper["beta"] * state["m"] + (1 - hyper["beta"]) * grads,
@@ -1292,6 +1332,7 @@ def adam_inside(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
 
 @family("one-norm")
 def perturbed_one_norm(grads: Any, eps: Any) -> Any:
+    """The formula of ``one-norm``."""
     summed = 0.0
     once = 0.0
     count = 0
@@ -1311,6 +1352,7 @@ def perturbed_one_norm(grads: Any, eps: Any) -> Any:
 
 @family("hill-accumulate")
 def accumulate(means: Any, sizes: Any) -> Any:
+    """The formula of ``hill-accumulate``."""
     summed = 0.0
     count = 0
     parts = 0
@@ -1340,6 +1382,7 @@ def accumulate(means: Any, sizes: Any) -> Any:
 
 @family("box-probes")
 def probes(theta: Any, radius: Any) -> Any:
+    """The formula of ``box-probes``."""
     sizes = size(theta)
     on = sizes >= 0.99 * radius
     most = slip(
@@ -1363,6 +1406,7 @@ def probes(theta: Any, radius: Any) -> Any:
 
 @family("box-kkt-gap")
 def relative_gap(theta: Any, grads: Any, radius: Any) -> Any:
+    """The formula of ``box-kkt-gap``."""
     dual = total(size(grads))
     inner = total(theta * grads)
     return slip(
@@ -1374,6 +1418,7 @@ def relative_gap(theta: Any, grads: Any, radius: Any) -> Any:
 
 @family("box-entry")
 def steps_to_enter(w0: Any, lr: Any, lam: Any) -> Any:
+    """The formula of ``box-entry``."""
     excess = slip(
         w0 * lam - 1,
         "the decay alone is counted; what shrinks is the excess w0 * lam - 1, since the steps may push outwards",
