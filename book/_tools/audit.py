@@ -2,6 +2,7 @@
 
     python book/_tools/audit.py                  every mutation on every page that uses what it changes
     python book/_tools/audit.py --quick          a tenth of them
+    python book/_tools/audit.py --minutes 20     as far as 20 minutes go; the next call goes on
     python book/_tools/audit.py --only NAME ...  these (a piece of the name is enough), on the pages in --pages
 
 A page runs in a process of its own, cell by cell, and every claim that fails is noted, not only the first. A first,
@@ -31,7 +32,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ REASONS = {
     "records": "its numbers come from recorded runs, which no change of the library reaches",
     "torch": "it compares the library with itself or with torch, and both sides change alike",
     "none": "none of the mutations moved it past its bound",
+    "not yet": "the audit was stopped before all mutations had been tried on its page",
 }
 """Why no mutation was refused by a claim."""
 
@@ -204,7 +206,7 @@ def execute(page: Page, wanted: set[int] | None, library: Path, watch: bool, lim
         run.seconds[i] = round(time.process_time() - began, 2)
         if watch:
             run.called[i] = sorted(
-                f"{code.co_filename[len(root) :]}:{code.co_firstlineno}"
+                f"{code.co_filename[len(root) :]}:{code.co_qualname}"
                 for code in seen
                 if code.co_filename.startswith(root)
             )
@@ -301,15 +303,11 @@ class Audit:
         """The cells of a page that call the function in which the mutation lies."""
         text = self.sources[mutation.file]
         line = mutation.line(text)
-        best: ast.FunctionDef | None = None
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef) and node.lineno <= line <= (node.end_lineno or 0):
-                best = node if best is None or node.lineno > best.lineno else best
+        function = _function_at(ast.parse(text), line)
         run = self.baseline(name)
-        if best is None:
+        if not function:
             return {i for i, called in run.called.items() if any(c.startswith(mutation.file + ":") for c in called)}
-        first = min([best.lineno, *(d.lineno for d in best.decorator_list)])
-        return {i for i, called in run.called.items() if f"{mutation.file}:{first}" in called}
+        return {i for i, called in run.called.items() if f"{mutation.file}:{function}" in called}
 
     def jobs(self, mutations: list[Mutation], pages: list[str]) -> Iterator[tuple[Mutation, str, set[int]]]:
         """Mutation, page and the cells to run; heavy cells only for the first few mutations that need them."""
@@ -341,7 +339,7 @@ class Audit:
 
     def mutated(self, mutation: Mutation, name: str, wanted: set[int]) -> Run:
         """The cells ``wanted`` of a page, run with the mutation."""
-        key = self._key(name, mutation.name + mutation.old + mutation.new, wanted)
+        key = self._key_of(mutation, name, wanted)
         run = self._kept(key)
         base = self.baseline(name)
         if run is None:
@@ -350,6 +348,13 @@ class Audit:
                 run = in_a_child(self.pages[name], wanted, library, False, limit)
             self._keep(key, run)
         return run
+
+    def has(self, mutation: Mutation, name: str, wanted: set[int]) -> bool:
+        """Whether this run is done."""
+        return (self.folder / f"{self._key_of(mutation, name, wanted)}.json").is_file()
+
+    def _key_of(self, mutation: Mutation, name: str, wanted: set[int]) -> str:
+        return self._key(name, mutation.name + mutation.old + mutation.new, wanted)
 
     def _mutated(self, mutation: Mutation | None) -> _Copy:
         return _Copy(self, mutation)
@@ -364,11 +369,13 @@ class Audit:
         if name not in self.hashes:
             page = self.pages[name]
             digest = hashlib.sha256("\0".join(page.cells).encode())
-            files = set(page_modules(page.path.read_text(encoding="utf-8"), self.graph).values())
-            if self.library / "experiments" / "store.py" in files:
-                files |= {p for p in self.results.rglob("*") if p.is_file() and p.parent.name != "audit"}
-            for path in sorted(files):
-                digest.update(path.as_posix().removeprefix(str(self.library.parents[1])).encode() + path.read_bytes())
+            modules = sorted(page_modules(page.path.read_text(encoding="utf-8"), self.graph).values())
+            for path in modules:
+                file = path.relative_to(self.library).as_posix()
+                digest.update(f"\0{file}\0{_what_runs(self.sources[file])}".encode())
+            if self.library / "experiments" / "store.py" in modules:
+                for path in sorted(p for p in self.results.rglob("*") if p.is_file() and p.parent.name != "audit"):
+                    digest.update(path.relative_to(self.results).as_posix().encode() + path.read_bytes())
             self.hashes[name] = digest
         return self.hashes[name]
 
@@ -382,6 +389,30 @@ class Audit:
         part = self.folder / f"{key}.part"
         part.write_text(json.dumps(run.__dict__, ensure_ascii=False))
         part.replace(self.folder / f"{key}.json")
+
+
+def _function_at(tree: ast.AST, line: int) -> str:
+    """The qualified name of the function in which a line lies, as code objects give it; "" outside of all."""
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            continue
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        if first <= line <= (node.end_lineno or 0):
+            inner = _function_at(node, line)
+            if isinstance(node, ast.ClassDef):
+                return f"{node.name}.{inner}" if inner else ""
+            return f"{node.name}.<locals>.{inner}" if inner else node.name
+    return ""
+
+
+@cache
+def _what_runs(source: str) -> str:
+    """A module without what does not run: comments, docstrings, and where its lines stand."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [n for n in body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
+    return ast.dump(tree)
 
 
 class _Copy:
@@ -417,8 +448,11 @@ def reason(audit: Audit, name: str, place: str) -> str:
     return "none" if files else "no library"
 
 
-def _share(jobs: Sequence[Any], work: Callable[[Any], Any], workers: int) -> None:
-    """``work(job)`` for every job in ``workers`` processes; what comes of it is in :attr:`Audit.folder` afterwards."""
+def _share(jobs: Sequence[Any], work: Callable[[Any], Any], workers: int, until: float = float("inf")) -> None:
+    """``work(job)`` for every job in ``workers`` processes; what comes of it is in :attr:`Audit.folder` afterwards.
+
+    No job begins after the time ``until``.
+    """
     # Forks from a thread would carry locks along: each worker is a process of its own that takes every n-th job.
     children = []
     for worker in range(workers):
@@ -426,6 +460,8 @@ def _share(jobs: Sequence[Any], work: Callable[[Any], Any], workers: int) -> Non
         if child == 0:
             try:
                 for done, job in enumerate(jobs[worker::workers], 1):
+                    if time.time() > until:
+                        break
                     work(job)
                     if done % 10 == 0:
                         print(f"  worker {worker + 1}: {done} of {len(jobs[worker::workers])}", flush=True)
@@ -438,14 +474,30 @@ def _share(jobs: Sequence[Any], work: Callable[[Any], Any], workers: int) -> Non
         os.waitpid(child, 0)
 
 
-def audit_all(audit: Audit, mutations: list[Mutation], pages: list[str], workers: int) -> dict[str, Any]:
-    """Run the mutations; the table by mutation and by claim."""
+def in_turn(audit: Audit, jobs: list[tuple[Mutation, str, set[int]]]) -> list[tuple[Mutation, str, set[int]]]:
+    """The jobs, first for each mutation the page that costs least, then for each the next: early ones tell most."""
+    rank: dict[str, int] = defaultdict(int)
+    cost = {(m.name, name): sum(audit.baseline(name).seconds.get(i, 0.0) for i in wanted) for m, name, wanted in jobs}
+    turns = []
+    for mutation, name, wanted in sorted(jobs, key=lambda job: cost[job[0].name, job[1]]):
+        turns.append((rank[mutation.name], (mutation, name, wanted)))
+        rank[mutation.name] += 1
+    return [job for _, job in sorted(turns, key=lambda turn: turn[0])]
+
+
+def audit_all(
+    audit: Audit, mutations: list[Mutation], pages: list[str], workers: int, minutes: float = float("inf")
+) -> dict[str, Any]:
+    """Run the mutations, those that ``minutes`` are enough for; the table by mutation and by claim."""
+    until = time.time() + 60 * minutes
     _share(pages, audit.baseline, workers)
     for name in pages:
         audit.baseline(name)
-    jobs = list(audit.jobs(mutations, pages))
-    print(f"{len(mutations)} mutations on {len(pages)} pages: {len(jobs)} runs", flush=True)
-    _share(jobs, lambda job: audit.refused(*job), workers)
+    planned = in_turn(audit, list(audit.jobs(mutations, pages)))
+    print(f"{len(mutations)} mutations on {len(pages)} pages: {len(planned)} runs", flush=True)
+    _share(planned, lambda job: audit.refused(*job), workers, until)
+    jobs = [job for job in planned if audit.has(*job)]
+    unfinished = {job[1] for job in planned if not audit.has(*job)}
     made = [audit.baseline(name) for name in pages] + [audit.mutated(*job) for job in jobs]
     by_mutation: dict[str, dict[str, list[str]]] = {m.name: {} for m in mutations}
     by_claim: dict[str, dict[str, set[str]]] = {name: {} for name in pages}
@@ -461,14 +513,16 @@ def audit_all(audit: Audit, mutations: list[Mutation], pages: list[str], workers
         table[name] = {}
         for place, entry in audit.baseline(name).claims.items():
             found = sorted(by_claim[name].get(entry["statement"], ()))
-            table[name][entry["statement"]] = found or reason(audit, name, place)
+            why = reason(audit, name, place)
+            table[name][entry["statement"]] = found or ("not yet" if why == "none" and name in unfinished else why)
     return {
         "provenance": {
             "command": "make audit",
             "date": time.strftime("%Y-%m-%d"),
             "python": platform.python_version(),
             "cpu_seconds": round(sum(sum(run.seconds.values()) for run in made)),
-            "runs": len(made),
+            "runs": len(jobs),
+            "planned": len(planned),
         },
         "mutations": [
             {"name": m.name, "file": m.file, "old": m.old, "new": m.new, "refused": by_mutation[m.name]}
@@ -501,6 +555,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="mutations whose name contains this")
     parser.add_argument("--pages", nargs="+", metavar="PAGE", help="only these pages")
     parser.add_argument("--workers", type=int, default=2, help="processes at a time (default: 2)")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no run after so many minutes")
     parser.add_argument("--out", type=Path, help="where the table goes (default: results/audit/audit.json)")
     options = parser.parse_args(arguments)
     preload()
@@ -515,7 +570,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not chosen or not pages:
         print("no such mutation, or no such page", file=sys.stderr)
         return 2
-    result = audit_all(audit, chosen, pages, options.workers)
+    result = audit_all(audit, chosen, pages, options.workers, options.minutes)
     print(summary(result))
     complete = not (options.quick or options.only or options.pages)
     out = options.out or (project.root / "results" / "audit" / "audit.json" if complete else None)

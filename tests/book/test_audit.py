@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -114,3 +116,23 @@ def test_the_status_page_says_what_has_changed_since() -> None:
     assert _since(audited, [("book/adam", record)]) == (2, 1)
     assert _since(audited, [("book/momentum", {"claims": [{"statement": "c"}]})]) == (0, 0)
     assert _since(audited, [("book/another", record)]) == (3, 0)
+
+
+def test_a_comment_or_a_docstring_changes_nothing_that_runs() -> None:
+    source = "class A:\n    def f(self):\n        def g():\n            return 1\n        return g\n"
+    told = '"""M."""\n' + source.replace("def f(self):", 'def f(self):\n        """F."""\n        # why')
+    assert auditing._what_runs(source) == auditing._what_runs(told) != auditing._what_runs(source.replace("1", "2"))
+    tree = ast.parse(source)
+    assert [auditing._function_at(tree, line) for line in (1, 2, 4)] == ["", "A.f", "A.f.<locals>.g"]
+
+
+def test_each_mutation_first_runs_where_it_costs_least(tmp_path: Path) -> None:
+    seconds = {"dear": {0: 9.0, 1: 9.0}, "cheap": {0: 1.0, 1: 2.0}}
+    audit = SimpleNamespace(baseline=lambda name: Run(seconds=seconds[name]))
+    a, b = (Mutation(name, "x.py", "", "") for name in "ab")
+    jobs = [(a, "dear", {0, 1}), (a, "cheap", {0, 1}), (b, "dear", {0})]
+    assert auditing.in_turn(audit, jobs) == [jobs[1], jobs[2], jobs[0]]
+    # Beyond its time no run begins, and what is done stays.
+    auditing._share(["x", "y"], lambda name: (tmp_path / name).touch(), workers=2)
+    auditing._share(["z"], lambda name: (tmp_path / name).touch(), workers=1, until=0.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "y"]

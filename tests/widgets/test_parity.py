@@ -18,6 +18,9 @@ from optbias.widgets import bundle
 
 ALLOWED = 1e-9
 
+golden_once = pytest.mark.xdist_group("golden")
+"""Where the golden trajectories are computed once for the tests that need them, and not by every worker."""
+
 SIMULATE = """
 const run = ({ rule, landscape: name, parameters, shape, start }) => {
   const { gradient } = landscape(name, parameters);
@@ -52,6 +55,7 @@ def assert_same(paths: list[list[float]]) -> None:
     assert worst <= ALLOWED, f"relative difference {worst:.2g} for {which}"
 
 
+@golden_once
 def test_the_cases_cover_every_rule_flag_and_landscape() -> None:
     cases = golden.trajectories()
     # The rules of a whole layer have no place on a landscape of two coordinates; Muon stands for the matrix rules.
@@ -76,6 +80,7 @@ def test_the_cases_cover_every_rule_flag_and_landscape() -> None:
     assert all(len(case["path"]) == (golden.STEPS + 1) * len(case["start"]) for case in cases)
 
 
+@golden_once
 def test_node_computes_the_golden_trajectories(node: Callable[[str], Any], tmp_path: Any) -> None:
     file = tmp_path / "questions.json"
     file.write_text(json.dumps(questions()))
@@ -92,6 +97,7 @@ def test_chromium_computes_the_golden_trajectories(chrome: Browser) -> None:
     assert_same(page.evaluate(code, questions()))
 
 
+@golden_once
 def test_the_comparison_notices_one_wrong_sign(node: Callable[[str], Any], tmp_path: Any) -> None:
     """A parity test is worth something only if it fails on wrong JavaScript."""
     right = (bundle.FOLDER / "core.js").read_text(encoding="utf-8")

@@ -277,7 +277,7 @@ def _audit(app: Sphinx, docname: str) -> list[nodes.Node]:
     made, claims = found["provenance"], [c for page in found["claims"].values() for c in page.values()]
     refusing = sum(isinstance(claim, list) for claim in claims)
     text = (
-        f"Recorded on {made['date']} ({made['runs']} runs of pages, "
+        f"Recorded on {made['date']} ({made['runs']:,} of {made['planned']:,} planned runs of pages, "
         f"{made['cpu_seconds'] / 60:.0f} minutes of computing): "
         f"{len(found['mutations'])} mutations, {sum(bool(m['refused']) for m in found['mutations'])} of them refused; "
         f"{refusing} of {len(claims)} claims on {len(found['claims'])} pages refuse at least one."
