@@ -211,7 +211,7 @@ class Adafactor(Rule):
             square = grad**2
             rows = (1 - new) * rows + new * square.mean(-1, keepdim=True)
             columns = (1 - new) * columns + new * square.mean(-2, keepdim=True)
-            second = rows * columns / rows.mean(-2, keepdim=True).clamp(min=eps1)
+            second = rows / rows.mean(-2, keepdim=True).clamp(min=eps1) * columns
         else:
             second = v = (1 - new) * v + new * grad**2
         u = quotient(grad, second.clamp(min=eps1**2).sqrt(), eps1**2)
@@ -237,4 +237,6 @@ def _length(x: Tensor, dim: base.Dim) -> Tensor:
 
 
 def _rms(x: Tensor, dim: base.Dim) -> Tensor:
-    return x.square().mean(dim=dim, keepdim=True).sqrt()
+    # A norm needs no room for the squares.
+    length = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    return length / (x.numel() / max(length.numel(), 1)) ** 0.5
