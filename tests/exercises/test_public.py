@@ -11,7 +11,7 @@ import torch
 
 import bank
 from optbias import exercises
-from optbias.exercises import _answers, _tasks, ps_adam
+from optbias.exercises import _answers, _tasks, labs, ps_adam
 from optbias.exercises._compare import close, numbers, run
 from optbias.theory import step_size
 
@@ -41,6 +41,13 @@ def test_right_answers_pass_every_public_check(name, task, capsys):
         assert lines
         assert {mark for mark, _ in lines} == {"ok"}, lines
     assert f"{task}:" in capsys.readouterr().out.splitlines()
+
+
+def test_the_labs_problems_need_no_module_in_which_answers_stand():
+    """They are there while a notebook is graded; the rest of the exercises is hidden then."""
+    source = Path(labs.__file__).read_text(encoding="utf-8")
+    imported = [node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    assert not [ast.unparse(node) for node in imported if "exercises" in ast.unparse(node)]
 
 
 @pytest.mark.parametrize(("name", "task"), TASKS)

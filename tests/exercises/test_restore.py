@@ -469,6 +469,17 @@ def test_a_missing_file_and_a_folder_give_clear_errors(files, tmp_path, capsys):
     assert "is a folder" in capsys.readouterr().err
 
 
+def test_numbers_and_cells_without_end_do_no_harm():
+    text = json.dumps({"cells": [code_cell(["# " + "x" * module.LARGEST_CELL]), code_cell(["x = 1"])], "metadata": {}})
+    data = text.replace('"metadata": {}', f'"metadata": {{"n": {"9" * 10_000}, "x": NaN}}', 1).encode()
+    notebook, notes = module.parse(data, Path("ps-adam.ipynb"))
+    assert notes == []
+    long, short = module.given_cells(notebook)
+    assert "nobody types so much" in long.source
+    assert len(long.source) < 100
+    assert short.source == "x = 1"
+
+
 def test_a_release_that_is_none_is_refused(files, capsys):
     given_file, release, out = files
     given_file.write_text(TEXT, encoding="utf-8")

@@ -146,7 +146,7 @@ def _huge_file(folder: Path) -> None:
 def _many_cells(folder: Path) -> None:
     notebook = solved()
     text = {"cell_type": "markdown", "metadata": {}, "source": ["x"]}
-    notebook["cells"] += [text] * 100_000 + [damaged.code_cell([])] * 1_000
+    notebook["cells"] += [text] * 30_000 + [damaged.code_cell([])] * 300
     put(folder, notebook)
 
 
@@ -203,7 +203,7 @@ DAMAGE |= {
     "huge outputs": Case(_huge_outputs),
     "a huge file": Case(_huge_file, "all", "", "too large"),
     "500 files": Case(_many_files),
-    "100,000 cells": Case(_many_cells),
+    "30,000 cells": Case(_many_cells),
     "a cell of 100 MB": Case(_hundred_megabytes),
     "odd JSON": Case(_odd_json),
     "a pipe and names with escapes": Case(_pipes_and_names, "all", "", "no ordinary file"),

@@ -94,6 +94,17 @@ def test_answers_of_the_library_are_not_there(run):
 
 
 @here
+def test_what_a_notebook_imports_of_the_exercises_is_there(run):
+    """The sandbox has the public names and the labs' problems, without the modules in which answers stand."""
+    outputs = run.cell(
+        "from optbias.exercises import check\nfrom optbias.exercises.labs import problem, reproduce\n"
+        "print(problem('one-norm-hill').size)"
+    )
+    assert outputs[0]["output_type"] == "stream", outputs
+    assert int(outputs[0]["text"].split()[-1]) > 100
+
+
+@here
 def test_nothing_stays_for_the_next_notebook(box):
     first = box.open({}, SMALL)
     first.cell(

@@ -246,3 +246,16 @@ def _alike(given: list[dict[str, Any]], other: Iterable[dict[str, Any]], tol: fl
             for key in b
         )
     return False
+
+
+def recorded_late(
+    found: Mapping[str, Sequence[float]],
+    right: Mapping[str, Sequence[float]],
+    near: Callable[[tuple[float, ...], tuple[float, ...]], bool],
+) -> None:
+    """Raise :class:`CheckFailed` if a curve holds the right numbers one place too early or too late."""
+    for key, row in found.items():
+        if near(tuple(row[:-1]), tuple(right[key][1:])) and not near(tuple(row), tuple(right[key])):
+            raise CheckFailed(f"{key} is recorded after the step; entry t belongs to the weights before step t + 1")
+        if near(tuple(row[1:]), tuple(right[key][:-1])) and not near(tuple(row), tuple(right[key])):
+            raise CheckFailed(f"{key} is recorded one step too late; entry t belongs to the weights after t steps")

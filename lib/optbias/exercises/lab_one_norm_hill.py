@@ -12,6 +12,7 @@ from torch import Tensor
 
 from optbias import norms
 from optbias.exercises import Answer, CheckFailed, Step, labs, numbers, same, same_run, task
+from optbias.exercises._compare import recorded_late
 from optbias.exercises.ps_adam import fresh, slipped
 from optbias.rules import Adam
 
@@ -78,6 +79,8 @@ LIBRARY = (
     "optbias.torch_optimizer",
     "optbias.training",
     "optbias.norms",
+    "optbias.exercises._families",
+    "optbias.exercises._formulas",
     "optbias.exercises.ps_adam",
     "optbias.exercises.lab_one_norm_hill",
 )
@@ -383,7 +386,7 @@ def training_is_right(answer: Answer, hyper: Hyper, steps: int) -> None:
         differs = any(not _near(wrong[key], right[key]) for key in SERIES)
         if differs and all(_near(curves[key], wrong[key]) for key in SERIES):
             raise CheckFailed(sentence)
-    labs.recorded_late(curves, right, _near)
+    recorded_late(curves, right, _near)
     for key, name in (("loss", "the loss"), ("norm", "the norm")):
         for t, (a, b) in enumerate(zip(curves[key], right[key], strict=True)):
             if not _near((a,), (b,)):

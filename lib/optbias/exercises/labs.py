@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from optbias import data, models
-from optbias.exercises._answers import CheckFailed
 from optbias.experiments import store
 
 PRESETS = ("smoke", "cpu", "gpu", "paper")
@@ -251,16 +250,3 @@ def inconsistencies(record: Mapping[str, Any], name: str, series: Sequence[str])
         if len(values) > 1:
             wrong.append(f"the runs start from different {key}: they must share their initial weights")
     return wrong
-
-
-def recorded_late(
-    found: Mapping[str, Sequence[float]],
-    right: Mapping[str, Sequence[float]],
-    near: Callable[[tuple[float, ...], tuple[float, ...]], bool],
-) -> None:
-    """Raise :class:`CheckFailed` if a curve holds the right numbers one place too early or too late."""
-    for key, row in found.items():
-        if near(tuple(row[:-1]), tuple(right[key][1:])) and not near(tuple(row), tuple(right[key])):
-            raise CheckFailed(f"{key} is recorded after the step; entry t belongs to the weights before step t + 1")
-        if near(tuple(row[1:]), tuple(right[key][:-1])) and not near(tuple(row), tuple(right[key])):
-            raise CheckFailed(f"{key} is recorded one step too late; entry t belongs to the weights after t steps")

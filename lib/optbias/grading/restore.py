@@ -33,6 +33,10 @@ _MERGE = re.compile(r"^(<{7} |={7}$|>{7} )", re.M)
 _INSTALL = re.compile(r"^\s*[%!]\s*(pip|conda|mamba|apt|apt-get)\b")
 
 
+LARGEST_CELL = 2**20
+"""Characters of one cell; text that a student typed is a hundredth of that."""
+
+
 class UnusableFile(ValueError):
     """A file from which nothing can be restored; the message says why, and what to do."""
 
@@ -142,7 +146,7 @@ def parse(data: bytes, path: Path) -> tuple[dict[str, Any], list[str]]:
             raise UnusableFile(f"{path} holds Git's merge markers (<<<<<<<): resolve the conflict, then hand in again")
         return merged, [*notes, "the file held Git's merge markers: both sides were read"]
     try:
-        notebook = json.loads(text)
+        notebook = json.loads(text, parse_int=_integer)
     except json.JSONDecodeError as error:
         if text.lstrip()[:1] == "{" and text.rstrip()[-1:] != "}":
             raise UnusableFile(f"{path} is cut off in the middle: ask for the file again") from None
@@ -158,6 +162,11 @@ def parse(data: bytes, path: Path) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(notebook["cells"], list):
         raise UnusableFile(f"{path} is JSON, but not a notebook: its cells are not a list")
     return notebook, notes
+
+
+def _integer(text: str) -> int:
+    """A whole number of JSON; 0 for one with more digits than Python reads (a notebook needs none)."""
+    return int(text) if len(text) < 1000 else 0
 
 
 def _both_sides(text: str) -> dict[str, Any] | None:
@@ -180,7 +189,7 @@ def _both_sides(text: str) -> dict[str, Any] | None:
             for side in into:
                 sides[side].append(row)
     try:
-        ours, theirs = (json.loads("".join(side)) for side in sides)
+        ours, theirs = (json.loads("".join(side), parse_int=_integer) for side in sides)
         both = [*ours["cells"]]
         seen = {json.dumps(cell.get("source"), sort_keys=True) for cell in both}
         both += [cell for cell in theirs["cells"] if json.dumps(cell.get("source"), sort_keys=True) not in seen]
@@ -197,6 +206,8 @@ def given_cells(notebook: dict[str, Any]) -> list[Given]:
             continue
         source = cell.get("source", "")
         text = "".join(map(str, source)) if isinstance(source, list) else source if isinstance(source, str) else ""
+        if len(text) > LARGEST_CELL:
+            text = f"# This cell held {len(text):,} characters. It was left out: nobody types so much.\n"
         metadata = cell.get("metadata")
         nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
         grade_id = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
