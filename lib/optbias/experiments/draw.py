@@ -18,15 +18,24 @@ INKS = [(figures.COLORS[c], d) for c, d in zip(figures.COLORS, figures.DASHES, s
 """Colour and dash of the curves of a figure, in order."""
 
 
-OFF = 10.0
-"""An interval so many times as wide as the median of a picture is off its axis."""
+OFF = 20.0
+"""An interval that reaches so many times as far as the others is off the axis of a picture."""
+
+
+def reach(levels: Sequence[Level]) -> float:
+    """How far from 0 an axis goes: the nearer half of the intervals, and each next one within :data:`OFF` times it."""
+    far = sorted(max(abs(v.low), abs(v.high)) for v in levels if math.isfinite(v.low) and math.isfinite(v.high))
+    goes = far[(len(far) - 1) // 2] if far else math.inf
+    for one in far:
+        goes = max(goes, one) if one <= OFF * goes else goes
+    return goes
 
 
 def forest(ax: Axes, verdict: Verdict | Sequence[Level], predicted: float | None = None) -> None:
     """The levels of a verdict, one a line: mean and 95 % interval, in its unit; a vertical line where nothing happens.
 
     Filled dots are resolved after Holm, open ones are not. ``predicted`` draws a second line at a number. An interval
-    more than :data:`OFF` times as wide as the median one would leave nothing to see of the others: it stands in words.
+    beyond :func:`reach` would leave nothing to see of the others: it stands in words.
     """
     levels = verdict.levels if isinstance(verdict, Verdict) else tuple(verdict)
     ratio = bool(levels) and levels[0].unit == "ratio"
@@ -38,12 +47,11 @@ def forest(ax: Axes, verdict: Verdict | Sequence[Level], predicted: float | None
     ax.axvline(1.0 if ratio else 0.0, color=figures.INK, lw=1)
     if predicted is not None:
         ax.axvline(predicted, color=figures.COLORS["red"], lw=1.2, ls="--")
-    widths = [level.high - level.low for level in levels if math.isfinite(level.high - level.low)]
-    widest = OFF * float(np.median(widths)) if widths else math.inf
+    farthest = reach(levels)
     for y, level in enumerate(levels):
         if not level.values:
             continue
-        if level.high - level.low > widest:
+        if math.isfinite(level.high) and max(abs(level.low), abs(level.high)) > farthest:
             across = ax.get_yaxis_transform()
             said = level.text().partition("]")[0] + "]"
             ax.text(0.98, y, said, transform=across, ha="right", va="center", fontsize=7, color=figures.INK)

@@ -57,6 +57,11 @@ def test_an_interval_off_the_axis_stands_in_words() -> None:
     assert -1 < low < high < 3
     assert [text.get_text() for text in ax.texts] == ["1.04e+03 [-5.44e+03, 7.51e+03]"]
     assert len(ax.get_yticks()) == 3
+    far_but_seen = levels([-0.01, -0.012, -0.011], [0.14, 0.15, 0.16], [0.7, 0.85, 0.9], unit="number")
+    other = figure.subplots()
+    draw.forest(other, far_but_seen)
+    assert not other.texts
+    assert other.get_xlim()[1] > 0.9
 
 
 def test_the_share_undone_is_the_quotient_of_its_two_effects() -> None:
