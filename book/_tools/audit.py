@@ -54,9 +54,10 @@ SLOWER = 8.0
 REASONS = {
     "no library": "no function of the library that could hold a mistake has a part in it",
     "records": "its numbers come from recorded runs, which no change of the library reaches",
-    "torch": "it compares the library with itself or with torch, and both sides change alike",
-    "none": "none of the mutations moved it past its bound",
-    "not yet": "the audit was stopped before all mutations had been tried on its page",
+    "unreached": "no mutation lies in a function of the library that has a part in it",
+    "dear": "its cell takes seconds, and so ran with few of the mutations that could reach it",
+    "none": "mutations of functions that have a part in it did not move it past its bound",
+    "not yet": "the audit was stopped before all mutations that could reach it had been tried",
 }
 """Why no mutation was refused by a claim."""
 
@@ -282,6 +283,7 @@ class Audit:
         }
         self.graph = ModuleGraph(self.library.parent)
         self.hashes: dict[str, Any] = {}
+        self.functions: dict[str, str] = {}
         self.baselines: dict[str, Run] = {}
 
     def baseline(self, name: str) -> Run:
@@ -301,10 +303,10 @@ class Audit:
 
     def touched(self, mutation: Mutation, name: str) -> set[int]:
         """The cells of a page that call the function in which the mutation lies."""
-        text = self.sources[mutation.file]
-        line = mutation.line(text)
-        function = _function_at(ast.parse(text), line)
-        run = self.baseline(name)
+        text, run = self.sources[mutation.file], self.baseline(name)
+        if mutation.name not in self.functions:
+            self.functions[mutation.name] = _function_at(ast.parse(text), mutation.line(text))
+        function = self.functions[mutation.name]
         if not function:
             return {i for i, called in run.called.items() if any(c.startswith(mutation.file + ":") for c in called)}
         return {i for i, called in run.called.items() if f"{mutation.file}:{function}" in called}
@@ -436,7 +438,11 @@ class _Copy:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def reason(audit: Audit, name: str, place: str) -> str:
+Job = tuple[Mutation, str, set[int]]
+"""A mutation, a page, and the cells to run."""
+
+
+def reason(audit: Audit, name: str, place: str, mutations: list[Mutation], done: list[Job], left: list[Job]) -> str:
     """Why no mutation can make a claim fail, as far as the program can tell; a key of :data:`REASONS`."""
     page, run = audit.pages[name], audit.baseline(name)
     cell = int(place.partition(":")[0])
@@ -445,7 +451,18 @@ def reason(audit: Audit, name: str, place: str) -> str:
     files = {file for file in files if not file.startswith(AIDS)}
     if any(file in ("experiments/store.py", "experiments/results.py") for file in files):
         return "records"
-    return "none" if files else "no library"
+    if not files:
+        return "no library"
+    reaching = {mutation.name for mutation in mutations if audit.touched(mutation, name) & before}
+    if not reaching:
+        return "unreached"
+    tried, waiting = (
+        {mutation.name for mutation, page, cells in jobs if page == name and cell in cells} & reaching
+        for jobs in (done, left)
+    )
+    if waiting:
+        return "not yet"
+    return "none" if len(tried) > len(reaching) / 2 else "dear"
 
 
 def _share(jobs: Sequence[Any], work: Callable[[Any], Any], workers: int, until: float = float("inf")) -> None:
@@ -474,7 +491,7 @@ def _share(jobs: Sequence[Any], work: Callable[[Any], Any], workers: int, until:
         os.waitpid(child, 0)
 
 
-def in_turn(audit: Audit, jobs: list[tuple[Mutation, str, set[int]]]) -> list[tuple[Mutation, str, set[int]]]:
+def in_turn(audit: Audit, jobs: list[Job]) -> list[Job]:
     """The jobs, first for each mutation the page that costs least, then for each the next: early ones tell most."""
     rank: dict[str, int] = defaultdict(int)
     cost = {(m.name, name): sum(audit.baseline(name).seconds.get(i, 0.0) for i in wanted) for m, name, wanted in jobs}
@@ -497,7 +514,7 @@ def audit_all(
     print(f"{len(mutations)} mutations on {len(pages)} pages: {len(planned)} runs", flush=True)
     _share(planned, lambda job: audit.refused(*job), workers, until)
     jobs = [job for job in planned if audit.has(*job)]
-    unfinished = {job[1] for job in planned if not audit.has(*job)}
+    left = [job for job in planned if not audit.has(*job)]
     made = [audit.baseline(name) for name in pages] + [audit.mutated(*job) for job in jobs]
     by_mutation: dict[str, dict[str, list[str]]] = {m.name: {} for m in mutations}
     by_claim: dict[str, dict[str, set[str]]] = {name: {} for name in pages}
@@ -513,8 +530,7 @@ def audit_all(
         table[name] = {}
         for place, entry in audit.baseline(name).claims.items():
             found = sorted(by_claim[name].get(entry["statement"], ()))
-            why = reason(audit, name, place)
-            table[name][entry["statement"]] = found or ("not yet" if why == "none" and name in unfinished else why)
+            table[name][entry["statement"]] = found or reason(audit, name, place, mutations, jobs, left)
     return {
         "provenance": {
             "command": "make audit",
