@@ -26,6 +26,7 @@ import platform
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -438,6 +439,14 @@ class _Copy:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def revision(folder: Path) -> str:
+    """The commit that was audited, with ``+`` if something was changed since; "" outside of a checkout."""
+    git = ["git", "-C", str(folder)]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
+    return head.stdout.strip() + "+" * bool(changed.stdout.strip()) if head.returncode == 0 else ""
+
+
 Job = tuple[Mutation, str, set[int]]
 """A mutation, a page, and the cells to run."""
 
@@ -536,6 +545,7 @@ def audit_all(
             "command": "make audit",
             "date": time.strftime("%Y-%m-%d"),
             "python": platform.python_version(),
+            "revision": revision(audit.library),
             "cpu_seconds": round(sum(sum(run.seconds.values()) for run in made)),
             "runs": len(jobs),
             "planned": len(planned),
