@@ -91,7 +91,8 @@ def entry(module: str, name: str) -> list[str]:
     directive = kind(module, name)
     if directive == "data":
         return [
-            f".. py:data:: {module}.{name}",
+            f".. py:data:: {name}",
+            f"   :module: {module}",
             "",
             *(f"   {line}" for line in data_doc(module, name).splitlines()),
             "",
