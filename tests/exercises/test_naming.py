@@ -136,7 +136,7 @@ HONEST = (
     r"changes \w+, which it was given|returns lacks|the larger root is not inside|called |must be|must lie"
     r"|nothing moved"
     r"|not positive definite|does not depend|no orbit|there is none|math\.inf|math\.nan is asked"
-    r"|right to a few digits|should be larger|is inside already|0 is asked for"
+    r"|right to a few digits|seven digits|should be larger|is inside already|0 is asked for"
 )
 """What is said of a property that is seen to be broken; it accuses of nothing."""
 

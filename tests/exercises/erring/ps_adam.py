@@ -54,7 +54,7 @@ ERRING = {
             "return (1 - beta) ** 2 * (1 - beta ** (2 * t)) / (1 - beta**2) / (1 - beta**t)",
         ),
         "t for 2t": (
-            r"2 ?\* ?t|2t|power|square",
+            r"2 ?\* ?t|2t|power|square|factor .2.",
             "return (1 - beta) ** 2 * (1 - beta**t) / (1 - beta**2) / (1 - beta**t) ** 2",
         ),
         "one factor not squared": (
