@@ -238,6 +238,44 @@ def test_a_function_of_the_course_is_called_back_on_plain_data(any_run):
     assert "not here" in reply["error"][1]
 
 
+SPEAK = """
+import os, time
+from optbias.grading import codec
+def speak(frame):
+    for fd in range(3, 64):
+        try: os.write(fd, frame)
+        except OSError: pass
+"""
+
+
+@here
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("told", ["{'function': 0, 'arguments': ()}", "{'value': 1.0}"])
+def test_a_flood_of_messages_ends_the_process(told, box):
+    run = box.open({}, Limits(cell_seconds=10.0))
+    run.cell(SPEAK + f"def f():\n    while True: speak(codec.encode({told}))")
+
+    def provoke():
+        for _ in range(50):
+            run.ask({"do": "call", "name": "f", "arguments": ()}, 5.0)
+            run.names(["f"])
+
+    with pytest.raises(Ended):
+        provoke()
+    run.close()
+
+
+@here
+@pytest.mark.timeout(120)
+def test_who_never_reads_does_not_keep_the_grader_waiting(box, monkeypatch):
+    monkeypatch.setattr(sandbox, "SENDING", 2.0)
+    run = box.open({}, Limits(cell_seconds=10.0))
+    run.cell(SPEAK + "speak(codec.encode({'outputs': '[]'}))\ntime.sleep(100)")
+    with pytest.raises(Ended):
+        run.ask({"do": "call", "name": "f", "arguments": (torch.zeros(2_000_000),)}, 20.0)
+    run.close()
+
+
 def test_outputs_are_those_of_a_notebook(any_run):
     outputs = any_run.cell("print('one')\nimport sys\nprint('two', file=sys.stderr)\n1 + 1")
     assert [(o["output_type"], o.get("name"), o.get("text")) for o in outputs[:2]] == [

@@ -38,6 +38,12 @@ from optbias.grading import codec
 FIRST_USER = 61_200
 """Number of the user under which student code runs when the grader is root; one for each worker."""
 
+SENDING = 60.0
+"""Seconds by the clock in which a process has to read what it is sent."""
+
+CALL = 1e-3
+"""Seconds that are charged for each call of a course's function, so that nobody calls for ever."""
+
 TICK = 0.02
 """Seconds between two looks at what a notebook uses while an answer is awaited; ten times that when it takes long."""
 
@@ -402,6 +408,11 @@ class Run:
                     raise self.over("protocol", "its process does not answer any more as it should")
                 if "function" not in message:
                     return message, charged
+                # Who asks waits for the answer: a second message before it, or a call of no function, is a flood.
+                ahead = not self._inbox.empty() and isinstance(self._inbox.queue[0], bytes)
+                if ahead or not passed:
+                    raise self.over("protocol", "its process does not answer any more as it should")
+                charged += CALL
                 self._send(codec.encode(self._called_back(message, passed)))
         except codec.CodecError:
             raise self.over("protocol", "its process sent something that is no plain data") from None
@@ -418,11 +429,17 @@ class Run:
             return {"error": f"{type(error).__name__}: {error}"[:500]}
 
     def _send(self, frame: bytes) -> None:
+        # A process that never reads would keep the grader waiting for ever.
+        late = threading.Timer(SENDING, self._end)
+        late.daemon = True
+        late.start()
         try:
             self._writing.write(frame)
             self._writing.flush()
         except (OSError, ValueError):
             raise self.over("died", "its process ended by itself (exit, a crash, or the limit on memory)") from None
+        finally:
+            late.cancel()
 
     def _wait(self, seconds: float) -> tuple[Any, float]:
         seconds = min(seconds, self.limits.total_seconds - self.charged)
