@@ -16,6 +16,7 @@ import inspect
 import itertools
 import math
 import re
+import sys
 import textwrap
 import time
 import warnings
@@ -394,7 +395,7 @@ class _Taken(ast.NodeVisitor):
                     inner = node.right
                     if isinstance(inner.op, ast.Pow):
                         base, power = self.again(inner.left), self.again(inner.right)
-                        wrong = ast.BinOp(of(ast.Sub(), left, base), ast.Pow(), power)
+                        wrong: ast.expr = ast.BinOp(of(ast.Sub(), left, base), ast.Pow(), power)
                         said = f"({a} - {_text(inner.left)})**{_text(inner.right)}"
                         others.append((f"the power stands outside: `{said}` where `{whole}` belongs", True, wrong))
         elif isinstance(node.op, (ast.Mult, ast.MatMult)):
@@ -455,19 +456,19 @@ class _Taken(ast.NodeVisitor):
                 ]
         # Brackets that end elsewhere: a * (b + c) read as a * b + c, sqrt(a) + b read as sqrt(a + b).
         if isinstance(node.op, (ast.Mult, ast.Div)):
-            for side, inner in (("right", node.right), ("left", node.left)):
-                if isinstance(inner, ast.BinOp) and isinstance(inner.op, (ast.Add, ast.Sub)):
-                    p, q = self.again(inner.left), self.again(inner.right)
+            for side, inside in (("right", node.right), ("left", node.left)):
+                if isinstance(inside, ast.BinOp) and isinstance(inside.op, (ast.Add, ast.Sub)):
+                    p, q = self.again(inside.left), self.again(inside.right)
                     if side == "right":
-                        wrong = ast.BinOp(of(node.op, left, p), inner.op, q)
+                        wrong = ast.BinOp(of(node.op, left, p), inside.op, q)
                     else:
-                        wrong = ast.BinOp(p, inner.op, of(node.op, q, right))
+                        wrong = ast.BinOp(p, inside.op, of(node.op, q, right))
                     others.append(
-                        (f"brackets are missing in `{whole}`: they belong around `{_text(inner)}`", True, wrong)
+                        (f"brackets are missing in `{whole}`: they belong around `{_text(inside)}`", True, wrong)
                     )
-        for inner, at_left in ((node.left, True), (node.right, False)):
-            if _is_root(inner) and isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div)):
-                under = self.again(inner.args[0])  # type: ignore[attr-defined]
+        for inside, at_left in ((node.left, True), (node.right, False)):
+            if _is_root(inside) and isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div)):
+                under = self.again(inside.args[0])  # type: ignore[attr-defined]
                 wrong = _call("sqrt", of(node.op, under, right) if at_left else of(node.op, left, under))
                 said = _text(node.right if at_left else node.left)
                 others.append((f"`{said}` stands under the root; it belongs outside, as in `{whole}`", True, wrong))
@@ -548,7 +549,7 @@ class _Taken(ast.NodeVisitor):
             made = self.visit(value)
             if isinstance(key, ast.Constant) and "state" in self.known:
                 old = ast.Subscript(ast.Name("state", ast.Load()), key, ast.Load())
-                sentence = f"{key.value} is not kept in the state: the next step must find the new one"
+                sentence = f"{key.value!s} is not kept in the state: the next step must find the new one"
                 made = self.site(made, [(sentence, True, old)])
             values.append(made)
         return self.emit(ast.Dict(node.keys, values))
@@ -661,7 +662,8 @@ class Family:
         function = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
         work = _Taken(function, self.groups)
         body = work.block(function.body)
-        made = ast.Module([ast.FunctionDef("family", function.args, body, [], type_params=[])], [])
+        more: dict[str, Any] = {"type_params": []} if sys.version_info >= (3, 12) else {}
+        made = ast.Module([ast.FunctionDef("family", function.args, body, [], **more)], [])
         space: dict[str, Any] = {
             **self.function.__globals__,
             **VOCABULARY,

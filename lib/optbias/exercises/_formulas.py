@@ -327,7 +327,14 @@ def adam_l2_step(params: Any, grads: Any, state: Any, hyper: Any) -> Any:
     return kept - hyper["lr"] * top / below, {"t": t, "m": m, "v": v}
 
 
-PROGRAMS = ("gd penalty", "gd full penalty", "gd decay", "gd decay without rate", "ema penalty", "ema decay")
+PROGRAMS: tuple[str, ...] = (
+    "gd penalty",
+    "gd full penalty",
+    "gd decay",
+    "gd decay without rate",
+    "ema penalty",
+    "ema decay",
+)
 PROGRAMS += ("heavy ball penalty", "heavy ball decay", "adam penalty", "adamw inside")
 
 
@@ -1338,8 +1345,8 @@ def perturbed_one_norm(grads: Any, eps: Any) -> Any:
     count = 0
     for g in grads:
         each = sqrt(g.double() ** 2 + eps)
-        summed = summed + total(each)
-        once = once + total(size(g.double()))
+        summed = summed + total(each)  # type: ignore[assignment]
+        once = once + total(size(g.double()))  # type: ignore[assignment]
         count = count + g.numel()
     return slip(
         summed,
