@@ -313,9 +313,14 @@ class Audit:
         return {i for i, called in run.called.items() if f"{mutation.file}:{function}" in called}
 
     def jobs(self, mutations: list[Mutation], pages: list[str]) -> Iterator[tuple[Mutation, str, set[int]]]:
-        """Mutation, page and the cells to run; heavy cells only for the first few mutations that need them."""
+        """Mutation, page and the cells to run; heavy cells only for the first few mutations that need them.
+
+        A mutation that only heavy cells would notice, and that would be left without any, gets its cheapest page whole.
+        """
         used: dict[tuple[str, int], int] = defaultdict(int)
         for mutation in mutations:
+            left_out: list[tuple[float, str, set[int]]] = []
+            has_one = False
             for name in pages:
                 touched = self.touched(mutation, name)
                 if not touched:
@@ -329,9 +334,15 @@ class Audit:
                     light = {i for i in touched - spent_out if not page.needed({i}) & spent_out}
                     wanted = page.needed(light) - spent_out if light else set()
                 if not wanted - {0}:
+                    whole = page.needed(touched)
+                    left_out.append((sum(seconds.get(i, 0.0) for i in whole), name, whole))
                     continue
                 for i in wanted & heavy:
                     used[name, i] += 1
+                has_one = True
+                yield mutation, name, wanted
+            if left_out and not has_one:
+                _, name, wanted = min(left_out, key=lambda one: one[0])
                 yield mutation, name, wanted
 
     def refused(self, mutation: Mutation, name: str, wanted: set[int]) -> list[str]:

@@ -126,6 +126,21 @@ def test_a_comment_or_a_docstring_changes_nothing_that_runs() -> None:
     assert [auditing._function_at(tree, line) for line in (1, 2, 4)] == ["", "A.f", "A.f.<locals>.g"]
 
 
+def test_no_mutation_is_left_without_a_page_because_its_cells_are_dear(tmp_path: Path) -> None:
+    mutations = [Mutation(str(i), "x.py", "", "") for i in range(auditing.SHARE + 2)]
+    dear = {"slow": {0: 0.1, 1: 50.0}, "slower": {0: 0.1, 1: 90.0}}
+    made = page(tmp_path, "x = 1", "y = x + 1")
+    audit = SimpleNamespace(
+        pages=dict.fromkeys(dear, made),
+        touched=lambda mutation, name: {1},
+        baseline=lambda name: Run(seconds=dear[name]),
+    )
+    jobs = [(mutation.name, name) for mutation, name, _ in auditing.Audit.jobs(audit, mutations, list(dear))]
+    both, alone = auditing.SHARE, [str(auditing.SHARE), str(auditing.SHARE + 1)]
+    assert len(jobs) == 2 * both + len(alone)
+    assert jobs[2 * both :] == [(name, "slow") for name in alone]
+
+
 def test_each_mutation_first_runs_where_it_costs_least(tmp_path: Path) -> None:
     seconds = {"dear": {0: 9.0, 1: 9.0}, "cheap": {0: 1.0, 1: 2.0}}
     audit = SimpleNamespace(baseline=lambda name: Run(seconds=seconds[name]))
