@@ -23,6 +23,7 @@ TAG = re.compile(r"<[^>]+>")
 IMPORT = re.compile(r"^from (optbias[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
 KEYWORD = '<span class="kn">import</span>'
 LINKED = '<a class="api-link" href="'
+SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.DOTALL)
 
 
 class ApiDirective(SphinxDirective):
@@ -116,9 +117,24 @@ def finish(app: Sphinx, error: Exception | None) -> None:
     pages = [page for page in api_reference.PAGES if (folder / f"{page}.html").is_file()]
     for path in sorted(folder.glob("*.html")):
         before = path.read_text(encoding="utf-8")
-        after = with_links(before, pages)
+        after = with_links(with_lines(before), pages)
         if after != before:
             path.write_text(after, encoding="utf-8")
+
+
+def with_lines(html: str) -> str:
+    """The page with the arguments of a long signature as lines: Sphinx makes them a list without any terms."""
+    lines = {
+        "<dl>": '<span class="sig-lines">',
+        "</dl>": "</span>",
+        "<dd>": '<span class="sig-line">',
+        "</dd>": "</span>",
+    }
+
+    def lined(match: re.Match[str]) -> str:
+        return re.sub(r"</?d[ld]>", lambda tag: lines[tag[0]], match[0])
+
+    return SIGNATURE.sub(lined, html)
 
 
 def readable(

@@ -146,7 +146,9 @@ def adamw_step(params, grads, state, hyper):
             says="it may be negative",
             change={GAP: "return max(0.0, (1 + (theta * grads).sum() / (radius * size)).item())"},
         ),
-        "0 / 0": wrong("special", says="NaN", change={"if size == 0:\n        return 0.0\n    ": ""}),
+        "0 / 0": wrong(
+            "special", says="where the gradient is zero", change={"if size == 0:\n        return 0.0\n    ": ""}
+        ),
         "the library": wrong(
             "value",
             "special",

@@ -404,10 +404,12 @@ def norm_at_loss(losses, norms, level):
         "exchanged": wrong(
             "curves",
             "start",
-            says="differs from step",
+            says="beta and rho are exchanged",
             change={'hyper["beta"], hyper["rho"]': 'hyper["rho"], hyper["beta"]'},
         ),
-        "uphill": wrong("curves", "start", "record", says="differs from step", change={"theta - p.lr": "theta + p.lr"}),
+        "uphill": wrong(
+            "curves", "start", "record", says="the step goes uphill", change={"theta - p.lr": "theta + p.lr"}
+        ),
         "the rate guessed": wrong("curves", "start", says="differs from step", change={"p.lr * m": "3e-3 * m"}),
         "no dictionary": wrong(
             "curves",

@@ -467,7 +467,7 @@ def hat_variance(beta, t):
         "always shrinking": wrong(
             "slow",
             "fast",
-            says="How would you let them grow",
+            says="Let them grow",
             change={"(beta1 / beta2) ** ages": "1.6**ages"},
         ),
         "alternating signs": wrong(

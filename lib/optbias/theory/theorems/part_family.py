@@ -74,7 +74,7 @@ So $|r_t|$ and $|q_t|$ grow with each other, by the same function in every coord
     Theorem(
         "prop-family-adafactor",
         "proposition",
-        r"Shampoo with power $\frac12$ is Adafactor in the eigenbasis",
+        "Shampoo with power ½ is Adafactor in the eigenbasis",
         "family",
         (
             rule("Shampoo", "Shampoo"),
@@ -149,7 +149,7 @@ A weight in $[-\frac1\lambda,\frac1\lambda]$ stays there; one outside comes as c
     Theorem(
         "thm-family-adopt",
         "theorem",
-        r"ADOPT wins the spike game with every $\beta_2$",
+        "ADOPT wins the spike game with every β₂",
         "family",
         (
             GAME,
@@ -173,7 +173,7 @@ So it reaches the best fixed point $-1$ and is there again after each later spik
     Theorem(
         "prop-family-adopt-clip",
         "proposition",
-        r"Clipped, ADOPT is slow for small $\beta_2$",
+        "Clipped, ADOPT is slow for small β₂",
         "family",
         (
             GAME,
